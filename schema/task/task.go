@@ -1,0 +1,169 @@
+// Package task holds the names and the request and response types that
+// workflows and activities share. They carry references and decisions, never
+// payloads: what a run computes stays in the cell's database, so that the
+// engine's history is small and holds nothing personal.
+//
+// It imports nothing of ours.
+package task
+
+import "time"
+
+// Names of the workflow, activities, queue and search attribute, as the engine knows them.
+const (
+	// Carrier is the workflow that carries one run or several.
+	Carrier = "tenon.carrier"
+	// Step is the activity that performs one phase of one task.
+	Step = "tenon.step"
+	// Finish is the activity that ends a run.
+	Finish = "tenon.finish"
+	// Queue is the task queue of a cell in its own namespace.
+	Queue = "cell"
+	// RunsAttribute is the KeywordList search attribute with the ids of the runs carried.
+	RunsAttribute = "TenonRuns"
+)
+
+// Times that bound one another: a local activity must end well within the
+// workflow task that carries it, so that a killed worker's runs resume in seconds.
+const (
+	WorkflowTaskTimeout = 3 * time.Second
+	// LocalLimit bounds a local activity: half of the workflow task's timeout.
+	LocalLimit = WorkflowTaskTimeout / 2
+	// LocalPatience is how long a step waits inside a local activity for a
+	// live call before it answers [StepResult.Slow].
+	LocalPatience = time.Second
+	// StepLimit bounds one attempt of a regular activity.
+	StepLimit = 2 * time.Minute
+)
+
+// InterpreterVersion is frozen into each carrier's input at its start.
+const InterpreterVersion = 1
+
+// CarrierInput starts a carrier.
+type CarrierInput struct {
+	Organization string   `json:"organization"`
+	Carrier      string   `json:"carrier"`
+	Interpreter  int      `json:"interpreter"`
+	Runs         []RunRef `json:"runs"`
+}
+
+// RunRef pins one run to its flow version. Epoch is the run's ownership epoch:
+// a carrier that no longer owns the run is fenced.
+type RunRef struct {
+	Run    string `json:"run"`
+	Digest string `json:"digest"`
+	Epoch  int64  `json:"epoch"`
+}
+
+// Owner says on whose behalf an activity acts.
+type Owner struct {
+	Carrier string `json:"carrier"`
+	Run     string `json:"run"`
+	Epoch   int64  `json:"epoch"`
+	Digest  string `json:"digest"`
+}
+
+// Ref names a value of a run by the key of the step that produced it.
+type Ref string
+
+// RunInput is the reference of the run's raw input.
+const RunInput Ref = ""
+
+// NoContext is the reference of the empty context that a run starts with.
+const NoContext Ref = ""
+
+// Phase is what a step does of a task.
+type Phase string
+
+const (
+	// PhaseWhole does a leaf task (set, call, switch, raise) from its "if" to its "export".
+	PhaseWhole Phase = "whole"
+	// PhaseEnter does "if" and "input" of a composite task or of the document
+	// (pointer ""); for wait it also computes the duration, for "for" the collection.
+	PhaseEnter Phase = "enter"
+	// PhaseLeave does "output" and "export", given the raw output by Input.
+	PhaseLeave Phase = "leave"
+	// PhaseCatch decides whether a try's catch takes the error in Fault.
+	PhaseCatch Phase = "catch"
+	// PhaseItem binds one item of a "for" and evaluates "while".
+	PhaseItem Phase = "item"
+)
+
+// StepRequest asks for one phase of one task. The same Key of the same run
+// always yields the same answer: what was done once is taken from the journal.
+type StepRequest struct {
+	Owner Owner `json:"owner"`
+	// Key is unique in the run: pointer, iterations, attempt and phase.
+	Key string `json:"key"`
+	// Effect is Key without attempt and phase: a retried task asks for the same effect.
+	Effect  string `json:"effect,omitempty"`
+	Pointer string `json:"pointer"`
+	Phase   Phase  `json:"phase"`
+	// Input is the raw input for whole and enter, the raw output for leave,
+	// the collection (the enter step's) for item.
+	Input   Ref `json:"input,omitempty"`
+	Context Ref `json:"context,omitempty"`
+	// Entered is, for leave, the transformed input that enter produced ($input).
+	Entered Ref `json:"entered,omitempty"`
+	// Vars are the variables in scope besides the standard ones: name to
+	// reference (an item of "for", the error of "catch").
+	Vars map[string]Ref `json:"vars,omitempty"`
+	// Index is the iteration for item, the attempt so far for catch (from 0).
+	Index int `json:"index,omitempty"`
+	// Fault is the error to judge, for catch.
+	Fault *Fault `json:"fault,omitempty"`
+	// Started is when the first attempt began, for catch.
+	Started time.Time `json:"started,omitzero"`
+}
+
+// StepResult is the decision that a step came to.
+type StepResult struct {
+	// Skipped: "if" was false; Output is then the unchanged input.
+	Skipped bool `json:"skipped,omitempty"`
+	// Output is the transformed output for whole and leave, the transformed
+	// input for enter, the item for item, the error for catch.
+	Output Ref `json:"output,omitempty"`
+	// Context is the context after the step: the one given, or a new one.
+	Context Ref `json:"context,omitempty"`
+	// Branch is the "then" of the case that a switch chose; empty for continue.
+	Branch string `json:"branch,omitempty"`
+	// Wait is how long a wait waits from Now.
+	Wait time.Duration `json:"wait,omitempty"`
+	// Count is the size of a for's collection, for enter.
+	Count int `json:"count,omitempty"`
+	// At is the reference of the index variable, for item.
+	At Ref `json:"at,omitempty"`
+	// Stop: "while" was false, for item.
+	Stop bool `json:"stop,omitempty"`
+	// Caught: the catch takes the error. Retry: the try runs again after Wait.
+	Caught bool `json:"caught,omitempty"`
+	Retry  bool `json:"retry,omitempty"`
+	// Fault: the step failed with an error of the specification.
+	Fault *Fault `json:"fault,omitempty"`
+	// Slow: the call is still live; ask again with the regular activity.
+	Slow bool `json:"slow,omitempty"`
+	// Stopped: this carrier no longer works on the run (fenced, canceled, or
+	// parked as uncertain); it ends the run's coroutine and records nothing.
+	Stopped bool `json:"stopped,omitempty"`
+}
+
+// Fault is an error of the specification, without its text: the whole object
+// is the value at Ref.
+type Fault struct {
+	// Type is the canonical URI of the error's type.
+	Type   string `json:"type"`
+	Status int    `json:"status"`
+	// Instance is the JSON Pointer of the task that raised it.
+	Instance string `json:"instance,omitempty"`
+	Ref      Ref    `json:"ref,omitempty"`
+}
+
+// FinishRequest ends a run: with Output, or with Fault.
+type FinishRequest struct {
+	Owner Owner  `json:"owner"`
+	Key   string `json:"key"`
+	// Output is the last task's output; the document's "output" is applied to it.
+	Output  Ref    `json:"output,omitempty"`
+	Context Ref    `json:"context,omitempty"`
+	Input   Ref    `json:"input,omitempty"`
+	Fault   *Fault `json:"fault,omitempty"`
+}
