@@ -1,0 +1,136 @@
+package config
+
+import (
+	"encoding/json"
+
+	"github.com/tenonhq/tenon/schema/seal"
+)
+
+// Connection is how a connector is set up for one account of one system. It
+// holds nothing secret, but says much about a customer, so it is sealed.
+type Connection struct {
+	// Settings are the connector's own settings, valid against its manifest.
+	Settings json.RawMessage `json:"settings"`
+	// Use binds the connection's credential: where it may go and how it is
+	// put into a request. Without a credential it still binds the hosts.
+	Use seal.Use `json:"use"`
+	// IdempotencyHeader is the request header that carries the key of an
+	// effect, such as "Idempotency-Key"; empty when the system knows none.
+	IdempotencyHeader string `json:"idempotency_header"`
+	// Lookup says how to find out whether an effect happened; nil when the
+	// system cannot be asked.
+	Lookup *Lookup `json:"lookup,omitempty"`
+}
+
+// Lookup is a read that tells whether an effect already happened.
+type Lookup struct {
+	// Action is a read action of the connection's connector.
+	Action string `json:"action"`
+	// With is the action's input; "${ $key }" stands for the effect's key.
+	With json.RawMessage `json:"with"`
+	// Found is an expression over the action's output, "${ … }", that yields
+	// the effect's own output, or null when the effect did not happen.
+	Found string `json:"found"`
+}
+
+// The kinds of verifier a source can have. There is none that lets
+// everything pass (invariant 5).
+const (
+	VerifierStandardWebhooks = "standard-webhooks"
+	VerifierHMAC             = "hmac"
+)
+
+// Source is how the messages of a webhook source are verified.
+type Source struct {
+	Verifier string `json:"verifier"`
+	// Secrets are all accepted, so that a sender can rotate: for
+	// standard-webhooks "whsec_" and standard base64, for hmac the key's
+	// text itself.
+	Secrets []string `json:"secrets"`
+	// HMAC is set for the hmac verifier only.
+	HMAC *HMAC `json:"hmac,omitempty"`
+}
+
+// HMAC describes a sender that signs in its own way.
+type HMAC struct {
+	// Hash is "sha256" or "sha512".
+	Hash string `json:"hash"`
+	// Encoding of the signature: "hex" or "base64".
+	Encoding string `json:"encoding"`
+	// SignatureHeader carries Prefix and the encoded signature.
+	SignatureHeader string `json:"signature_header"`
+	Prefix          string `json:"prefix,omitempty"`
+	// IDHeader carries the sender's id of the message. Without one, or with
+	// one that the signature does not cover, the signature is the id.
+	IDHeader string `json:"id_header,omitempty"`
+	// TimestampHeader carries Unix seconds.
+	TimestampHeader string `json:"timestamp_header"`
+	// Signed says what is signed: the parts "id", "timestamp" and "body",
+	// each at most once, joined by ".". Timestamp and body are required.
+	Signed []string `json:"signed"`
+}
+
+// The kinds of event.
+const (
+	KindWebhook  = "webhook"
+	KindCall     = "call"
+	KindSchedule = "schedule"
+)
+
+// Event is the payload of an event. A run's raw input is Body, for webhooks
+// and calls alike, so that a flow is tried by hand with what a sender sends.
+type Event struct {
+	// Body is the message: the JSON value of a JSON body, else a JSON string
+	// of the text, or of standard base64 when Encoding is "base64".
+	Body     json.RawMessage `json:"body"`
+	Encoding string          `json:"encoding,omitempty"`
+	// Headers of a webhook, names in lower case, without signatures,
+	// authorization and cookies.
+	Headers     map[string]string `json:"headers,omitempty"`
+	ContentType string            `json:"content_type,omitempty"`
+	// Source is the id of the source of a webhook.
+	Source string `json:"source,omitempty"`
+}
+
+// Input is the raw input of the run that the event starts.
+func (e Event) Input() json.RawMessage {
+	if len(e.Body) == 0 {
+		return json.RawMessage("null")
+	}
+	return e.Body
+}
+
+// Result is how a run ended: exactly one of the two is set.
+type Result struct {
+	Output json.RawMessage `json:"output,omitempty"`
+	// Error is an error object of the specification: type, status, title,
+	// detail, instance.
+	Error json.RawMessage `json:"error,omitempty"`
+}
+
+// The kinds of command.
+const (
+	CommandCancel  = "cancel"
+	CommandResolve = "resolve"
+	CommandRetry   = "retry"
+)
+
+// The outcomes a person can give an uncertain effect.
+const (
+	// OutcomeDone: it happened; Output stands for what the system answered.
+	OutcomeDone = "done"
+	// OutcomeFailed: it did not happen and is not to be tried again.
+	OutcomeFailed = "failed"
+	// OutcomeRetry: it did not happen; do it now.
+	OutcomeRetry = "retry"
+)
+
+// Command is the arguments of a command; empty for cancel and retry.
+type Command struct {
+	// Effect is the id of the effect that is resolved.
+	Effect  string          `json:"effect,omitempty"`
+	Outcome string          `json:"outcome,omitempty"`
+	Output  json.RawMessage `json:"output,omitempty"`
+	// Reason is what the person noted.
+	Reason string `json:"reason,omitempty"`
+}

@@ -1,0 +1,61 @@
+package place
+
+import (
+	"strconv"
+
+	"github.com/tenonhq/tenon/schema/seal"
+)
+
+// Flow is where the canonical document of one flow version belongs.
+func Flow(org, flow string, version int) seal.Place {
+	return seal.Place{Organization: org, Table: "flow_versions", Row: flow + "/" + strconv.Itoa(version), Field: "document"}
+}
+
+// Connection is where a connection's settings (config.Connection) belong.
+func Connection(org, id string) seal.Place {
+	return seal.Place{Organization: org, Table: "connections", Row: id, Field: "settings"}
+}
+
+// Credential is where the outer layer of a credential's version belongs. The
+// inner layer, sealed to the cell's public key, carries its own place.
+func Credential(org, connection string, version int) seal.Place {
+	return seal.Place{Organization: org, Table: "credentials", Row: connection, Field: strconv.Itoa(version)}
+}
+
+// Source is where a source's verifier and its secrets (config.Source) belong.
+func Source(org, id string) seal.Place {
+	return seal.Place{Organization: org, Table: "sources", Row: id, Field: "config"}
+}
+
+// Event is where an event's payload (config.Event) belongs.
+func Event(org, id string) seal.Place {
+	return seal.Place{Organization: org, Table: "events", Row: id, Field: "payload"}
+}
+
+// Step is where one entry of a run's journal belongs.
+func Step(org, run, key string) seal.Place {
+	return seal.Place{Organization: org, Table: "steps", Row: run + "/" + key, Field: "record"}
+}
+
+// Run is where a run's result (config.Result) belongs.
+func Run(org, id string) seal.Place {
+	return seal.Place{Organization: org, Table: "runs", Row: id, Field: "result"}
+}
+
+// Effect is where an effect's outcome belongs.
+func Effect(org, id string) seal.Place {
+	return seal.Place{Organization: org, Table: "effects", Row: id, Field: "outcome"}
+}
+
+// Command is where a command's arguments (config.Command) belong.
+func Command(org, id string) seal.Place {
+	return seal.Place{Organization: org, Table: "commands", Row: id, Field: "args"}
+}
+
+// Audit is where the detail of an audit entry of one chain ("door", "work")
+// belongs. An entry is given its id by the database's committer, after its
+// detail was sealed, so the place cannot name the row; the entry's own hash
+// binds the sealed detail to its row.
+func Audit(org, side string) seal.Place {
+	return seal.Place{Organization: org, Table: "audit", Row: side, Field: "detail"}
+}
