@@ -33,6 +33,10 @@ const (
 	LocalPatience = time.Second
 	// StepLimit bounds one attempt of a regular activity.
 	StepLimit = 2 * time.Minute
+	// HeartbeatEvery is how often a regular activity reports to the engine,
+	// HeartbeatTimeout how long the engine waits for a report.
+	HeartbeatEvery   = 2 * time.Second
+	HeartbeatTimeout = 5 * time.Second
 )
 
 // InterpreterVersion is frozen into each carrier's input at its start.
@@ -99,9 +103,12 @@ type StepRequest struct {
 	Pointer string `json:"pointer"`
 	Phase   Phase  `json:"phase"`
 	// Input is the raw input for whole and enter, the raw output for leave,
-	// the collection (the enter step's) for item.
-	Input   Ref `json:"input,omitempty"`
-	Context Ref `json:"context,omitempty"`
+	// what "while" is evaluated on for item, what enters the try for catch.
+	Input Ref `json:"input,omitempty"`
+	// Collection is, for item, the key of the loop's enter step, which keeps
+	// the collection.
+	Collection Ref `json:"collection,omitempty"`
+	Context    Ref `json:"context,omitempty"`
 	// Entered is, for leave, the transformed input that enter produced ($input).
 	Entered Ref `json:"entered,omitempty"`
 	// Vars are the variables in scope besides the standard ones: name to
