@@ -1,0 +1,71 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+
+	"github.com/tenonhq/tenon/plugins/broker"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// connection is a connection as a call uses it.
+type connection struct {
+	row store.Connection
+	config.Connection
+}
+
+// connection reads the named connection of the run's own namespace: a name or
+// an identifier of another namespace is not found. An empty name is the
+// connection without credential that may go to public hosts only.
+func (e *Executor) connection(ctx context.Context, namespace, name string) (connection, error) {
+	if name == "" {
+		return connection{Connection: config.Connection{Settings: json.RawMessage("{}")}}, nil
+	}
+	row, err := e.cfg.Cell.Door().GetConnection(ctx, namespace, name)
+	if err != nil {
+		return connection{}, err
+	}
+	if row.State != store.ConnectionActive {
+		return connection{}, schema.Errorf(schema.CodeRefused, "connection %s is %s", row.ID, row.State).
+			Advise("Enter its credential again, or activate it, then retry the run.")
+	}
+	plain, err := e.cfg.Data.Open(place.Connection(e.cfg.Organization, row.ID), row.SettingsSealed)
+	if err != nil {
+		return connection{}, err
+	}
+	c := connection{row: row}
+	if err := json.Unmarshal(plain, &c.Connection); err != nil {
+		return connection{}, schema.Errorf(schema.CodeInternal, "a stored connection does not parse: %w", err)
+	}
+	return c, nil
+}
+
+// opener opens a connection's credential at the moment of a call (invariant 1).
+type opener struct {
+	e *Executor
+	c connection
+}
+
+// Open implements [broker.Opener]. The use that is sealed inside the credential
+// governs, never the one in the connection's row: where the two differ, one of
+// them was changed after the credential was entered, and nothing is sent.
+func (o opener) Open(ctx context.Context) (*broker.Credential, error) {
+	row, err := o.e.cfg.Cell.Door().GetCredential(ctx, o.c.row.ID, o.c.row.CredentialVersion)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := o.e.keys.Open(row.Sealed, o.c.row.ID, row.Version)
+	if err != nil {
+		return nil, err
+	}
+	if !reflect.DeepEqual(opened.Use, o.c.Use) {
+		opened.Wipe()
+		return nil, schema.Errorf(schema.CodeRefused, "the credential of connection %s was entered for another use than the connection has now", o.c.row.ID).
+			Advise("Enter the credential again.")
+	}
+	return &broker.Credential{Use: opened.Use, Values: opened.Values}, nil
+}

@@ -1,0 +1,219 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/tenonhq/tenon/activities/evaluate"
+	"github.com/tenonhq/tenon/schema/flow"
+	"github.com/tenonhq/tenon/schema/task"
+)
+
+// Names of values inside one batch.
+const (
+	valueRaw      = "raw"
+	valueEntered  = "entered"
+	valueBody     = "body"
+	valueOut      = "out"
+	valueContext  = "context"
+	valueExported = "exported"
+)
+
+// runtimeVersion is what $runtime.version tells.
+const runtimeVersion = "1"
+
+// scope gathers the evaluations of one task into one batch for the evaluator.
+type scope struct {
+	e     *Executor
+	st    *runState
+	req   task.StepRequest
+	task  *flow.Task // nil for the document
+	batch evaluate.Batch
+	// entered names the transformed input, left the transformed output,
+	// exported the new context; empty when the context stays.
+	entered, left, exported string
+	started                 time.Time
+}
+
+func (e *Executor) newScope(st *runState, req task.StepRequest, t *flow.Task, started time.Time) (*scope, error) {
+	raw, err := st.value(req.Input)
+	if err != nil {
+		return nil, err
+	}
+	s := &scope{e: e, st: st, req: req, task: t, started: started, entered: valueRaw}
+	s.batch.Values = map[string]json.RawMessage{valueRaw: raw}
+	return s, nil
+}
+
+// eval adds one evaluation; only the variables that the template mentions are bound.
+func (s *scope) eval(to, on string, t *flow.Template, halt bool) error {
+	vars, err := s.bind(t)
+	if err != nil {
+		return err
+	}
+	s.batch.Evals = append(s.batch.Evals, evaluate.Eval{To: to, On: on, Template: t.JSON, Vars: vars, Halt: halt})
+	return nil
+}
+
+func (s *scope) validate(on string, schema json.RawMessage) {
+	if len(schema) > 0 {
+		s.batch.Evals = append(s.batch.Evals, evaluate.Eval{On: on, Schema: schema})
+	}
+}
+
+func (s *scope) bind(t *flow.Template) (map[string]string, error) {
+	if t.Literal {
+		return nil, nil
+	}
+	vars := make(map[string]string, 2)
+	if uses("$context", t) {
+		if _, ok := s.batch.Values[valueContext]; !ok {
+			v, err := s.st.context(s.req.Context)
+			if err != nil {
+				return nil, err
+			}
+			s.batch.Values[valueContext] = v
+		}
+		vars["$context"] = valueContext
+	}
+	if uses("$input", t) {
+		vars["$input"] = s.entered
+	}
+	if s.left != "" && uses("$output", t) {
+		vars["$output"] = s.left
+	}
+	for _, d := range []struct {
+		name string
+		make func() (json.RawMessage, error)
+	}{
+		{"$task", s.describeTask},
+		{"$workflow", s.describeWorkflow},
+		{"$runtime", func() (json.RawMessage, error) {
+			return json.RawMessage(`{"name":"tenon","version":"` + runtimeVersion + `","metadata":{}}`), nil
+		}},
+	} {
+		if !uses(d.name, t) {
+			continue
+		}
+		v, err := d.make()
+		if err != nil {
+			return nil, err
+		}
+		s.batch.Values[d.name] = v
+		vars[d.name] = d.name
+	}
+	for name, ref := range s.req.Vars {
+		if !uses("$"+name, t) {
+			continue
+		}
+		v, err := s.st.value(ref)
+		if err != nil {
+			return nil, err
+		}
+		s.batch.Values["$"+name] = v
+		vars["$"+name] = "$" + name
+	}
+	return vars, nil
+}
+
+// enter adds "if" and "input".
+func (s *scope) enter(cond *flow.Template, in *flow.Input) error {
+	if cond != nil {
+		if err := s.eval("if", valueRaw, cond, true); err != nil {
+			return err
+		}
+	}
+	if in == nil {
+		return nil
+	}
+	s.validate(valueRaw, in.Schema)
+	if in.From == nil {
+		return nil
+	}
+	if err := s.eval(valueEntered, valueRaw, in.From, false); err != nil {
+		return err
+	}
+	s.entered = valueEntered
+	return nil
+}
+
+// leave adds "output" and "export", given the name of the raw output.
+func (s *scope) leave(raw string, out *flow.Output, export *flow.Export) error {
+	last := raw
+	if out != nil {
+		if out.As != nil {
+			if err := s.eval(valueOut, raw, out.As, false); err != nil {
+				return err
+			}
+			last = valueOut
+		}
+		s.validate(last, out.Schema)
+	}
+	s.left = last
+	if export == nil {
+		return nil
+	}
+	if export.As != nil {
+		if err := s.eval(valueExported, last, export.As, false); err != nil {
+			return err
+		}
+		s.exported = valueExported
+	}
+	if len(export.Schema) > 0 && s.exported != "" {
+		s.validate(s.exported, export.Schema)
+	}
+	return nil
+}
+
+// run evaluates the batch; what it yields joins the batch's values. A batch
+// with nothing to evaluate costs no round trip.
+func (s *scope) run(ctx context.Context) (evaluate.Result, error) {
+	if len(s.batch.Evals) == 0 {
+		return evaluate.Result{}, nil
+	}
+	r, err := s.e.cfg.Evaluator.Eval(ctx, s.batch)
+	if err != nil {
+		return r, err
+	}
+	for name, v := range r.Values {
+		s.batch.Values[name] = v
+	}
+	s.batch.Evals = nil
+	return r, nil
+}
+
+func (s *scope) describeTask() (json.RawMessage, error) {
+	if s.task == nil {
+		return json.RawMessage("null"), nil
+	}
+	d := map[string]any{
+		"name": s.task.Name, "reference": s.task.Pointer, "startedAt": describeTime(s.started),
+		"input": s.batch.Values[valueRaw],
+	}
+	if out, ok := s.batch.Values[valueBody]; ok {
+		d["output"] = out
+	}
+	if def, ok := lookup(s.st.plan.doc.Canonical, s.task.Pointer); ok {
+		d["definition"] = def
+	}
+	return json.Marshal(d)
+}
+
+func (s *scope) describeWorkflow() (json.RawMessage, error) {
+	input, err := s.st.value(task.RunInput)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{
+		"id": s.st.run.ID, "definition": s.st.plan.doc.Canonical, "input": input,
+		"startedAt": describeTime(s.st.run.CreatedAt),
+	})
+}
+
+func describeTime(t time.Time) map[string]any {
+	return map[string]any{
+		"iso8601": t.UTC().Format(time.RFC3339Nano),
+		"epoch":   map[string]int64{"seconds": t.Unix(), "milliseconds": t.UnixMilli()},
+	}
+}

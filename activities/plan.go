@@ -1,0 +1,63 @@
+package activities
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/flow"
+	"github.com/tenonhq/tenon/schema/place"
+)
+
+// libraryPatience bounds a read-through of a document from workflow code, well
+// below the engine's deadlock detector.
+const libraryPatience = 500 * time.Millisecond
+
+// plan is a flow version as the executor uses it.
+type plan struct {
+	doc     *flow.Document
+	flow    string
+	version int
+}
+
+func (e *Executor) plan(digest string) (*plan, error) {
+	if p, ok := e.plans.Load(digest); ok {
+		return p.(*plan), nil //nolint:forcetypeassert // Only plans are stored.
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), libraryPatience)
+	defer cancel()
+	row, err := e.cfg.Cell.Door().GetFlowVersionByDigest(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	text, err := e.cfg.Data.Open(place.Flow(e.cfg.Organization, row.Flow, row.Version), row.DocumentSealed)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := flow.Parse(text)
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeInternal, "a stored flow version does not parse: %w", err)
+	}
+	// The content address is checked: a row under another's digest would make
+	// a replay take another document.
+	if doc.Digest != digest {
+		return nil, schema.Errorf(schema.CodeInternal, "flow %s version %d is not the document its digest names", row.Flow, row.Version)
+	}
+	p := &plan{doc: doc, flow: row.Flow, version: row.Version}
+	e.plans.Store(digest, p)
+	return p, nil
+}
+
+// uses tells whether any of the templates mentions the variable.
+func uses(variable string, templates ...*flow.Template) bool {
+	for _, t := range templates {
+		if t != nil && !t.Literal && strings.Contains(string(t.JSON), variable) {
+			return true
+		}
+	}
+	return false
+}
+
+func quoted(s string) []byte { return []byte(strconv.Quote(s)) }

@@ -1,0 +1,179 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
+)
+
+var (
+	// errStopped answers an executor whose carrier does not own the run any more.
+	errStopped = schema.Errorf(schema.CodeFenced, "this carrier does not work on the run any more")
+	// errLost answers a step whose input was computed by a process that died
+	// before it was journalled: the run is walked again from the journal.
+	errLost = schema.Errorf(schema.CodeInternal, "a value of the run was not journalled before its process ended")
+)
+
+// runState is one run as this process knows it: the journal, and what was
+// computed since and waits for the next transaction.
+type runState struct {
+	mu      sync.Mutex
+	run     store.Run
+	plan    *plan
+	values  map[task.Ref]json.RawMessage
+	records map[string]task.StepResult
+	effects map[string]store.Effect
+	pending []store.Step
+	settled []store.Effect
+	audit   []store.AuditDraft
+	running bool
+}
+
+func newRunState(run store.Run, p *plan, input json.RawMessage) *runState {
+	return &runState{
+		run: run, plan: p,
+		values:  map[task.Ref]json.RawMessage{task.RunInput: input},
+		records: make(map[string]task.StepResult),
+		effects: make(map[string]store.Effect),
+	}
+}
+
+// Prime makes a fresh run known from what the relay holds already, so that its
+// first step reads nothing. The run's row must be committed.
+func (e *Executor) Prime(run store.Run, event store.Event) error {
+	p, err := e.plan(run.Digest)
+	if err != nil {
+		return err
+	}
+	input, err := e.input(event)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.runs[run.ID]; !ok {
+		e.runs[run.ID] = newRunState(run, p, input)
+	}
+	return nil
+}
+
+func (e *Executor) input(event store.Event) (json.RawMessage, error) {
+	plain, err := e.cfg.Data.Open(place.Event(e.cfg.Organization, event.ID), event.PayloadSealed)
+	if err != nil {
+		return nil, err
+	}
+	var payload config.Event
+	if err := json.Unmarshal(plain, &payload); err != nil {
+		return nil, schema.Errorf(schema.CodeInternal, "a stored event does not parse: %w", err)
+	}
+	return payload.Input(), nil
+}
+
+// state returns the run for its owner, loaded when this process does not hold it.
+func (e *Executor) state(ctx context.Context, o task.Owner) (*runState, error) {
+	e.mu.Lock()
+	st, ok := e.runs[o.Run]
+	e.mu.Unlock()
+	if ok && st.run.Carrier == o.Carrier && st.run.Epoch == o.Epoch {
+		return st, nil
+	}
+	if ok && st.run.Epoch > o.Epoch {
+		return nil, errStopped
+	}
+	st, err := e.load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if other, ok := e.runs[o.Run]; ok && other.run.Epoch >= st.run.Epoch {
+		return other, nil
+	}
+	e.runs[o.Run] = st
+	return st, nil
+}
+
+func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
+	run, steps, effects, err := e.cfg.Cell.Work().LoadRun(ctx, o.Run)
+	if err != nil {
+		if schema.CodeOf(err) == schema.CodeNotFound {
+			return nil, errStopped
+		}
+		return nil, err
+	}
+	if run.Carrier != o.Carrier || run.Epoch != o.Epoch || store.Terminal(run.State) {
+		return nil, errStopped
+	}
+	p, err := e.plan(run.Digest)
+	if err != nil {
+		return nil, err
+	}
+	event, err := e.cfg.Cell.Door().GetEvent(ctx, run.Namespace, run.Event)
+	if err != nil {
+		return nil, err
+	}
+	input, err := e.input(event)
+	if err != nil {
+		return nil, err
+	}
+	st := newRunState(run, p, input)
+	st.running = run.State == store.RunRunning
+	for _, s := range steps {
+		rec, err := e.openRecord(run.ID, s)
+		if err != nil {
+			return nil, err
+		}
+		st.keep(s.Key, rec)
+	}
+	for _, ef := range effects {
+		st.effects[ef.Key] = ef
+	}
+	return st, nil
+}
+
+// Forget drops what this process holds of a run.
+func (e *Executor) Forget(run string) {
+	e.mu.Lock()
+	delete(e.runs, run)
+	e.mu.Unlock()
+}
+
+// keep takes a record into memory.
+func (st *runState) keep(key string, rec task.Record) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.records[key] = rec.Result
+	for ref, v := range rec.Values {
+		st.values[ref] = v
+	}
+}
+
+func (st *runState) recorded(key string) (task.StepResult, bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	r, ok := st.records[key]
+	return r, ok
+}
+
+func (st *runState) value(ref task.Ref) (json.RawMessage, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if v, ok := st.values[ref]; ok {
+		return v, nil
+	}
+	return nil, errLost
+}
+
+// context returns the run's context; it starts as an empty object.
+func (st *runState) context(ref task.Ref) (json.RawMessage, error) {
+	if ref == task.NoContext {
+		return json.RawMessage("{}"), nil
+	}
+	return st.value(ref)
+}

@@ -1,0 +1,252 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/flow"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
+)
+
+// Step performs one phase of one task for a carrier (activity [task.Step]). It
+// returns an error only when the infrastructure failed; the engine then asks
+// again. As a local activity it waits no longer than [task.LocalPatience].
+func (e *Executor) Step(ctx context.Context, req task.StepRequest) (task.StepResult, error) {
+	if activity.GetInfo(ctx).IsLocalActivity {
+		result, ok, err := e.perform(ctx, req, task.LocalPatience)
+		if err == nil && !ok {
+			return task.StepResult{Slow: true}, nil
+		}
+		return result, err
+	}
+	stop := heartbeat(ctx)
+	defer stop()
+	result, _, err := e.perform(ctx, req, 0)
+	return result, err
+}
+
+// heartbeat keeps a regular activity alive in the engine while its call is live.
+func heartbeat(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		t := time.NewTicker(task.HeartbeatEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				activity.RecordHeartbeat(ctx)
+			}
+		}
+	}()
+	return cancel
+}
+
+func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience time.Duration) (task.StepResult, bool, error) {
+	st, err := e.state(ctx, req.Owner)
+	if errors.Is(err, errStopped) {
+		return task.StepResult{Stopped: true}, true, nil
+	}
+	if err != nil {
+		return task.StepResult{}, true, err
+	}
+	if r, ok := st.recorded(req.Key); ok {
+		return r, true, nil
+	}
+	result, ok, err := e.flights.join(ctx, req.Owner.Run+"\x00"+req.Key, patience, func(ctx context.Context) (task.StepResult, error) {
+		return e.execute(ctx, st, req)
+	})
+	switch {
+	case errors.Is(err, errStopped):
+		return task.StepResult{Stopped: true}, true, nil
+	case errors.Is(err, errLost):
+		e.Forget(req.Owner.Run)
+		e.cfg.Requeue(req.Owner.Run)
+		return task.StepResult{Stopped: true}, true, nil
+	}
+	return result, ok, err
+}
+
+func (e *Executor) execute(ctx context.Context, st *runState, req task.StepRequest) (task.StepResult, error) {
+	// Another flight may have ended between the look into the journal and this one.
+	if r, ok := st.recorded(req.Key); ok {
+		return r, nil
+	}
+	started := e.now()
+	t, kind := (*flow.Task)(nil), "document"
+	if req.Pointer != "" {
+		var ok bool
+		if t, ok = st.plan.doc.Task(req.Pointer); !ok {
+			return task.StepResult{}, schema.Errorf(schema.CodeInternal, "the pinned document has no task at the step's pointer")
+		}
+		kind = string(t.Kind)
+	}
+	var rec task.Record
+	var err error
+	switch req.Phase {
+	case task.PhaseWhole:
+		rec, err = e.whole(ctx, st, req, t, started)
+	case task.PhaseEnter:
+		rec, err = e.enter(ctx, st, req, t, started)
+	case task.PhaseLeave:
+		rec, err = e.leave(ctx, st, req, t, started)
+	case task.PhaseItem:
+		rec, err = e.item(ctx, st, req, t, started)
+	case task.PhaseCatch:
+		rec, err = e.catch(ctx, st, req, t, started)
+	default:
+		return task.StepResult{}, schema.Errorf(schema.CodeInternal, "unknown phase of a step")
+	}
+	if err != nil {
+		return task.StepResult{}, err
+	}
+	if err := e.journal(st, req, kind, started, rec); err != nil {
+		return task.StepResult{}, err
+	}
+	if !parks(kind, rec.Result) {
+		return rec.Result, nil
+	}
+	// What a timer or another process will follow on is durable before it is told.
+	c := store.RunCommit{}
+	if kind == string(flow.KindWait) {
+		c.State = store.RunWaiting
+	}
+	if err := e.commit(ctx, st, c); err != nil {
+		return task.StepResult{}, err
+	}
+	return rec.Result, nil
+}
+
+// parks tells whether the workflow may wait after this step, so that its
+// markers outlive this process.
+func parks(kind string, r task.StepResult) bool {
+	return kind == string(flow.KindCall) || r.Wait > 0
+}
+
+func (e *Executor) whole(ctx context.Context, st *runState, req task.StepRequest, t *flow.Task, started time.Time) (task.Record, error) {
+	s, err := e.newScope(st, req, t, started)
+	if err != nil {
+		return task.Record{}, err
+	}
+	if err := s.enter(t.If, t.Input); err != nil {
+		return task.Record{}, err
+	}
+	raw := s.entered
+	switch t.Kind {
+	case flow.KindSet:
+		raw, err = valueBody, s.eval(valueBody, s.entered, t.Set, false)
+	case flow.KindRaise:
+		raw, err = valueBody, s.eval(valueBody, s.entered, t.Raise, false)
+	case flow.KindSwitch:
+		err = s.eval("branch", s.entered, branches(t.Switch), false)
+	case flow.KindCall:
+		return e.call(ctx, s)
+	case flow.KindDo, flow.KindTry, flow.KindWait, flow.KindFor:
+		return task.Record{}, schema.Errorf(schema.CodeInternal, "a %s is not performed whole", t.Kind)
+	}
+	if err != nil {
+		return task.Record{}, err
+	}
+	if t.Kind != flow.KindRaise {
+		if err := s.leave(raw, t.Output, t.Export); err != nil {
+			return task.Record{}, err
+		}
+	}
+	rec, ok, err := s.settle(ctx)
+	if err != nil || !ok {
+		return rec, err
+	}
+	switch t.Kind { //nolint:exhaustive // The other kinds decide nothing.
+	case flow.KindRaise:
+		var p problem
+		if err := json.Unmarshal(s.batch.Values[valueBody], &p); err != nil {
+			p = problem{Type: flow.ErrorConfiguration, Detail: "raise needs an error object with a type and a status"}
+		}
+		return faulted(req, p), nil
+	case flow.KindSwitch:
+		var i int
+		if err := json.Unmarshal(s.batch.Values["branch"], &i); err != nil {
+			return task.Record{}, schema.Errorf(schema.CodeInternal, "a switch did not yield a case: %w", err)
+		}
+		if i >= 0 {
+			rec.Result.Branch = t.Switch[i].Then
+		}
+	}
+	return rec, nil
+}
+
+// settle runs the batch and makes the record: skipped, failed (ok false), or
+// with the output and context that leave named.
+func (s *scope) settle(ctx context.Context) (rec task.Record, ok bool, err error) {
+	r, err := s.run(ctx)
+	switch {
+	case err != nil:
+		return task.Record{}, false, err
+	case r.Fault != nil:
+		return faulted(s.req, fromEvaluation(r.Fault)), false, nil
+	case r.Halted:
+		return task.Record{Result: task.StepResult{Skipped: true, Output: s.req.Input, Context: s.req.Context}}, false, nil
+	}
+	rec = task.Record{Result: task.StepResult{Output: s.req.Input, Context: s.req.Context}}
+	if s.left != "" && s.left != valueRaw {
+		put(&rec, task.Ref(s.req.Key), s.batch.Values[s.left])
+		rec.Result.Output = task.Ref(s.req.Key)
+	}
+	if s.exported != "" {
+		ref := task.Ref(s.req.Key + "^c")
+		put(&rec, ref, s.batch.Values[s.exported])
+		rec.Result.Context = ref
+	}
+	return rec, true, nil
+}
+
+// branches makes one expression of a switch's cases that yields the index of
+// the first that holds, or -1: no later condition is evaluated, as with the
+// specification's order.
+func branches(cases []flow.Case) *flow.Template {
+	expr := "-1"
+	for i := len(cases) - 1; i >= 0; i-- {
+		index := string(mustJSON(i))
+		if cases[i].When == nil {
+			expr = index
+			continue
+		}
+		expr = "if (" + expression(cases[i].When) + ") then " + index + " else " + expr + " end"
+	}
+	return &flow.Template{JSON: mustJSON("${ " + expr + " }")}
+}
+
+// expression takes the bare expression out of a template that is one.
+func expression(t *flow.Template) string {
+	var s string
+	if json.Unmarshal(t.JSON, &s) != nil {
+		return string(t.JSON)
+	}
+	if len(s) > 3 && s[:2] == "${" && s[len(s)-1] == '}' {
+		return s[2 : len(s)-1]
+	}
+	return string(t.JSON)
+}
+
+// mustJSON encodes a string or a number, which cannot fail.
+func mustJSON(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return b
+}
+
+func put(rec *task.Record, ref task.Ref, v json.RawMessage) {
+	if rec.Values == nil {
+		rec.Values = make(map[task.Ref]json.RawMessage, 2)
+	}
+	rec.Values[ref] = v
+}
