@@ -14,8 +14,12 @@ const (
 	Carrier = "tenon.carrier"
 	// Step is the activity that performs one phase of one task.
 	Step = "tenon.step"
-	// Finish is the activity that ends a run.
+	// Finish is the activity that ends a run. It answers nothing but an error.
 	Finish = "tenon.finish"
+	// Recall is the activity that reads back what the journal holds of a run,
+	// so that a carrier that takes a run over walks through the steps already
+	// done without asking for each.
+	Recall = "tenon.recall"
 	// Queue is the task queue of a cell in its own namespace.
 	Queue = "cell"
 	// RunsAttribute is the KeywordList search attribute with the ids of the runs carried.
@@ -42,6 +46,10 @@ const (
 // InterpreterVersion is frozen into each carrier's input at its start.
 const InterpreterVersion = 1
 
+// RecallPage bounds the results in one answer of [Recall]: some 200 KiB, well
+// under the engine's limit of a payload.
+const RecallPage = 1000
+
 // CarrierInput starts a carrier.
 type CarrierInput struct {
 	Organization string   `json:"organization"`
@@ -56,6 +64,9 @@ type RunRef struct {
 	Run    string `json:"run"`
 	Digest string `json:"digest"`
 	Epoch  int64  `json:"epoch"`
+	// Recall says that the run has been worked on before: its journal is read
+	// back first. Whoever starts a carrier anew for open runs sets it.
+	Recall bool `json:"recall,omitempty"`
 }
 
 // Owner says on whose behalf an activity acts.
@@ -90,6 +101,14 @@ const (
 	PhaseCatch Phase = "catch"
 	// PhaseItem binds one item of a "for" and evaluates "while".
 	PhaseItem Phase = "item"
+	// PhaseTimeout starts the clock of a task's timeout, of the document's
+	// (pointer "") or, when Limit is set, of one attempt of a try. It records
+	// the deadline and answers with Wait, the time left until then; when the
+	// journal holds a step with the key Expiry, it answers with that one's Fault.
+	PhaseTimeout Phase = "timeout"
+	// PhaseExpire records that the deadline has passed: it answers with the
+	// timeout Fault (status 408) whose object it makes.
+	PhaseExpire Phase = "expire"
 )
 
 // StepRequest asks for one phase of one task. The same Key of the same run
@@ -102,15 +121,18 @@ type StepRequest struct {
 	Effect  string `json:"effect,omitempty"`
 	Pointer string `json:"pointer"`
 	Phase   Phase  `json:"phase"`
-	// Input is the raw input for whole and enter, the raw output for leave,
-	// what "while" is evaluated on for item, what enters the try for catch.
+	// Input is the raw input for whole, enter and timeout, the raw output for
+	// leave, what "while" is evaluated on for item, what enters the try for catch.
 	Input Ref `json:"input,omitempty"`
 	// Collection is, for item, the key of the loop's enter step, which keeps
 	// the collection.
 	Collection Ref `json:"collection,omitempty"`
 	Context    Ref `json:"context,omitempty"`
-	// Entered is, for leave, the transformed input that enter produced ($input).
+	// Entered is, for leave, item and catch, the transformed input that enter
+	// produced ($input).
 	Entered Ref `json:"entered,omitempty"`
+	// Raw is, for leave, the raw input of the task ($task.input).
+	Raw Ref `json:"raw,omitempty"`
 	// Vars are the variables in scope besides the standard ones: name to
 	// reference (an item of "for", the error of "catch").
 	Vars map[string]Ref `json:"vars,omitempty"`
@@ -120,6 +142,11 @@ type StepRequest struct {
 	Fault *Fault `json:"fault,omitempty"`
 	// Started is when the first attempt began, for catch.
 	Started time.Time `json:"started,omitzero"`
+	// Expiry is, for timeout, the key of the expire step that belongs to it.
+	Expiry string `json:"expiry,omitempty"`
+	// Limit is, for timeout, the bound of one attempt of a try
+	// (retry.limit.attempt.duration); zero stands for the task's own timeout.
+	Limit time.Duration `json:"limit,omitempty"`
 }
 
 // StepResult is the decision that a step came to.
@@ -133,7 +160,9 @@ type StepResult struct {
 	Context Ref `json:"context,omitempty"`
 	// Branch is the "then" of the case that a switch chose; empty for continue.
 	Branch string `json:"branch,omitempty"`
-	// Wait is how long a wait waits from Now.
+	// Wait is how long to wait from now: for enter of a wait, for catch with
+	// Retry, for timeout. The journal keeps the instant, so that the same
+	// question asked later is answered with what is left, or with zero.
 	Wait time.Duration `json:"wait,omitempty"`
 	// Count is the size of a for's collection, for enter.
 	Count int `json:"count,omitempty"`
@@ -154,7 +183,8 @@ type StepResult struct {
 }
 
 // Fault is an error of the specification, without its text: the whole object
-// is the value at Ref.
+// is the value at Ref. Only a fault that the interpreter itself raises (and
+// that no try can catch) has no Ref: its object is made of the fields here.
 type Fault struct {
 	// Type is the canonical URI of the error's type.
 	Type   string `json:"type"`
@@ -162,6 +192,8 @@ type Fault struct {
 	// Instance is the JSON Pointer of the task that raised it.
 	Instance string `json:"instance,omitempty"`
 	Ref      Ref    `json:"ref,omitempty"`
+	// Detail is one of the interpreter's own constant texts, when Ref is empty.
+	Detail string `json:"detail,omitempty"`
 }
 
 // FinishRequest ends a run: with Output, or with Fault.
@@ -173,4 +205,27 @@ type FinishRequest struct {
 	Context Ref    `json:"context,omitempty"`
 	Input   Ref    `json:"input,omitempty"`
 	Fault   *Fault `json:"fault,omitempty"`
+}
+
+// RecallRequest asks for one page of what the journal holds of a run.
+type RecallRequest struct {
+	Owner Owner `json:"owner"`
+	// After is empty for the first page, then the Next of the page before.
+	After string `json:"after,omitempty"`
+}
+
+// RecallResult is one page, of at most [RecallPage] steps: each with the answer
+// that its request would get now.
+type RecallResult struct {
+	Steps []Recalled `json:"steps,omitempty"`
+	// Next is empty on the last page.
+	Next string `json:"next,omitempty"`
+	// Stopped: as in [StepResult].
+	Stopped bool `json:"stopped,omitempty"`
+}
+
+// Recalled is one journalled step.
+type Recalled struct {
+	Key    string     `json:"key"`
+	Result StepResult `json:"result"`
 }
