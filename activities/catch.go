@@ -45,7 +45,8 @@ func (e *Executor) catch(ctx context.Context, st *runState, req task.StepRequest
 		return orFailed(rec, failed), err
 	}
 	if ok {
-		rec.Result.Retry, rec.Result.Wait = true, delay(c.Retry, req.Index)
+		rec = waiting(rec, started, delay(c.Retry, req.Index))
+		rec.Result.Retry = true
 	}
 	return rec, nil
 }
@@ -63,7 +64,7 @@ func (st *runState) fault(f *task.Fault) (json.RawMessage, error) {
 	}
 	if f.Ref == "" {
 		// A fault that the interpreter raised itself, such as a timeout.
-		return json.Marshal(problem{Type: f.Type, Status: f.Status, Instance: f.Instance})
+		return json.Marshal(problem{Type: f.Type, Status: f.Status, Instance: f.Instance, Detail: f.Detail})
 	}
 	return st.value(f.Ref)
 }
@@ -97,6 +98,9 @@ func (e *Executor) judge(ctx context.Context, st *runState, req task.StepRequest
 	}
 	s, err := e.newScope(st, req, t, started)
 	if err != nil {
+		return false, nil, err
+	}
+	if err := s.reenter(); err != nil {
 		return false, nil, err
 	}
 	as := "$" + t.Try.Catch.As

@@ -51,8 +51,7 @@ func (e *Executor) enter(ctx context.Context, st *runState, req task.StepRequest
 		if err != nil {
 			return faulted(req, problem{Type: flow.ErrorExpression, Detail: err.Error()}), nil //nolint:nilerr // A bad duration is the run's fault.
 		}
-		rec.Result.Wait = max(d, 0)
-		return rec, nil
+		return waiting(rec, started, d), nil
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(s.batch.Values[valueBody], &items); err != nil {
@@ -76,11 +75,9 @@ func (e *Executor) leave(ctx context.Context, st *runState, req task.StepRequest
 		return task.Record{}, err
 	}
 	if t != nil {
-		entered, err := st.value(req.Entered)
-		if err != nil {
+		if err := s.reenter(); err != nil {
 			return task.Record{}, err
 		}
-		s.batch.Values[valueEntered], s.entered = entered, valueEntered
 		if err := s.leave(valueRaw, t.Output, t.Export); err != nil {
 			return task.Record{}, err
 		}
@@ -109,7 +106,7 @@ func (e *Executor) item(ctx context.Context, st *runState, req task.StepRequest,
 	if err != nil {
 		return task.Record{}, err
 	}
-	st.keep("", task.Record{Values: rec.Values})
+	st.lend(rec.Values)
 	vars := map[string]task.Ref{t.For.Each: rec.Result.Output, t.For.At: rec.Result.At}
 	for name, ref := range req.Vars {
 		if _, ok := vars[name]; !ok {
@@ -117,6 +114,9 @@ func (e *Executor) item(ctx context.Context, st *runState, req task.StepRequest,
 		}
 	}
 	s.req.Vars = vars
+	if err := s.reenter(); err != nil {
+		return task.Record{}, err
+	}
 	if err := s.eval("while", valueRaw, t.For.While, true); err != nil {
 		return task.Record{}, err
 	}
@@ -129,4 +129,12 @@ func (e *Executor) item(ctx context.Context, st *runState, req task.StepRequest,
 	}
 	rec.Result.Stop = r.Halted
 	return rec, nil
+}
+
+// waiting makes a record wait from now: the journal keeps the instant, so that
+// a run that is taken over waits for what is left.
+func waiting(rec task.Record, now time.Time, d time.Duration) task.Record {
+	rec.Result.Wait = max(d, 0)
+	rec.Until = now.Add(rec.Result.Wait)
+	return rec
 }

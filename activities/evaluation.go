@@ -138,6 +138,19 @@ func (s *scope) enter(cond *flow.Template, in *flow.Input) error {
 	return nil
 }
 
+// reenter binds the transformed input that an earlier step of the task produced.
+func (s *scope) reenter() error {
+	if s.req.Entered == "" {
+		return nil
+	}
+	v, err := s.st.value(s.req.Entered)
+	if err != nil {
+		return err
+	}
+	s.batch.Values[valueEntered], s.entered = v, valueEntered
+	return nil
+}
+
 // leave adds "output" and "export", given the name of the raw output.
 func (s *scope) leave(raw string, out *flow.Output, export *flow.Export) error {
 	last := raw
@@ -187,9 +200,16 @@ func (s *scope) describeTask() (json.RawMessage, error) {
 	if s.task == nil {
 		return json.RawMessage("null"), nil
 	}
+	raw := s.batch.Values[valueRaw]
+	if s.req.Raw != "" {
+		v, err := s.st.value(s.req.Raw)
+		if err != nil {
+			return nil, err
+		}
+		raw = v
+	}
 	d := map[string]any{
-		"name": s.task.Name, "reference": s.task.Pointer, "startedAt": describeTime(s.started),
-		"input": s.batch.Values[valueRaw],
+		"name": s.task.Name, "reference": s.task.Pointer, "startedAt": describeTime(s.started), "input": raw,
 	}
 	if out, ok := s.batch.Values[valueBody]; ok {
 		d["output"] = out

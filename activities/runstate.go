@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"sync"
 
 	"github.com/tenonhq/tenon/schema"
@@ -27,7 +28,7 @@ type runState struct {
 	run     store.Run
 	plan    *plan
 	values  map[task.Ref]json.RawMessage
-	records map[string]task.StepResult
+	records map[string]task.Record
 	effects map[string]store.Effect
 	pending []store.Step
 	settled []store.Effect
@@ -39,7 +40,7 @@ func newRunState(run store.Run, p *plan, input json.RawMessage) *runState {
 	return &runState{
 		run: run, plan: p,
 		values:  map[task.Ref]json.RawMessage{task.RunInput: input},
-		records: make(map[string]task.StepResult),
+		records: make(map[string]task.Record),
 		effects: make(map[string]store.Effect),
 	}
 }
@@ -148,13 +149,18 @@ func (e *Executor) Forget(run string) {
 func (st *runState) keep(key string, rec task.Record) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.records[key] = rec.Result
-	for ref, v := range rec.Values {
-		st.values[ref] = v
-	}
+	st.records[key] = rec
+	maps.Copy(st.values, rec.Values)
 }
 
-func (st *runState) recorded(key string) (task.StepResult, bool) {
+// lend makes values readable while their own step is still being performed.
+func (st *runState) lend(values map[task.Ref]json.RawMessage) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	maps.Copy(st.values, values)
+}
+
+func (st *runState) recorded(key string) (task.Record, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	r, ok := st.records[key]

@@ -58,7 +58,7 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 		return task.StepResult{}, true, err
 	}
 	if r, ok := st.recorded(req.Key); ok {
-		return r, true, nil
+		return r.At(e.now()), true, nil
 	}
 	result, ok, err := e.flights.join(ctx, req.Owner.Run+"\x00"+req.Key, patience, func(ctx context.Context) (task.StepResult, error) {
 		return e.execute(ctx, st, req)
@@ -77,7 +77,7 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 func (e *Executor) execute(ctx context.Context, st *runState, req task.StepRequest) (task.StepResult, error) {
 	// Another flight may have ended between the look into the journal and this one.
 	if r, ok := st.recorded(req.Key); ok {
-		return r, nil
+		return r.At(e.now()), nil
 	}
 	started := e.now()
 	t, kind := (*flow.Task)(nil), "document"
@@ -101,6 +101,10 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 		rec, err = e.item(ctx, st, req, t, started)
 	case task.PhaseCatch:
 		rec, err = e.catch(ctx, st, req, t, started)
+	case task.PhaseTimeout:
+		rec, err = e.timeout(ctx, st, req, t, started)
+	case task.PhaseExpire:
+		rec = faulted(req, problem{Type: flow.ErrorTimeout, Title: "Timeout", Detail: "the time allowed for the task has passed"})
 	default:
 		return task.StepResult{}, schema.Errorf(schema.CodeInternal, "unknown phase of a step")
 	}
@@ -110,12 +114,12 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	if err := e.journal(st, req, kind, started, rec); err != nil {
 		return task.StepResult{}, err
 	}
-	if !parks(kind, rec.Result) {
+	if !parks(kind, req.Phase, rec.Result) {
 		return rec.Result, nil
 	}
 	// What a timer or another process will follow on is durable before it is told.
 	c := store.RunCommit{}
-	if kind == string(flow.KindWait) {
+	if kind == string(flow.KindWait) && req.Phase == task.PhaseEnter {
 		c.State = store.RunWaiting
 	}
 	if err := e.commit(ctx, st, c); err != nil {
@@ -126,8 +130,8 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 
 // parks tells whether the workflow may wait after this step, so that its
 // markers outlive this process.
-func parks(kind string, r task.StepResult) bool {
-	return kind == string(flow.KindCall) || r.Wait > 0
+func parks(kind string, phase task.Phase, r task.StepResult) bool {
+	return kind == string(flow.KindCall) && phase == task.PhaseWhole && !r.Skipped || r.Wait > 0
 }
 
 func (e *Executor) whole(ctx context.Context, st *runState, req task.StepRequest, t *flow.Task, started time.Time) (task.Record, error) {
