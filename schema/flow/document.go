@@ -28,6 +28,8 @@ type Document struct {
 	// Canonical is the document as JSON with sorted keys and no white space;
 	// parsing it again gives the same document and digest.
 	Canonical json.RawMessage
+
+	tasks map[string]*Task // by pointer
 }
 
 // Kind names what a task does.
