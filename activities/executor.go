@@ -50,6 +50,8 @@ type Config struct {
 	// Requeue hands a run back to the relay, which gives it a new carrier that
 	// walks it again from the journal.
 	Requeue func(run string)
+	// Ended tells that this process works on a run no more.
+	Ended func(run string)
 }
 
 // Executor performs the steps of one cell's runs.

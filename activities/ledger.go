@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -131,4 +133,30 @@ func (e *Executor) park(ctx context.Context, st *runState, ef store.Effect) erro
 	e.cfg.Logger.WarnContext(ctx, "a run stopped: it is not known whether an effect happened", "run", st.run.ID, "effect", ef.ID)
 	e.Forget(st.run.ID)
 	return errStopped
+}
+
+// Resolve gives an uncertain effect the outcome that a person decided on.
+func (e *Executor) Resolve(ef *store.Effect, decided string, output json.RawMessage) error {
+	var o outcome
+	switch decided {
+	case config.OutcomeDone:
+		ef.State, o.Output = store.EffectResolved, output
+		if len(output) == 0 {
+			o.Output = json.RawMessage("null")
+		}
+	case config.OutcomeFailed:
+		ef.State = store.EffectResolved
+		o.Problem = &problem{Type: flow.ErrorCommunication, Title: "The effect did not happen", Detail: "resolved by a person as failed"}
+	case config.OutcomeRetry:
+		ef.State = store.EffectFailed
+	default:
+		return schema.Errorf(schema.CodeInvalid, "an effect is resolved as done, failed or retry")
+	}
+	plain, err := json.Marshal(o)
+	if err != nil {
+		return schema.Errorf(schema.CodeInternal, "an effect's outcome does not encode: %w", err)
+	}
+	ef.UpdatedAt = e.now()
+	ef.OutcomeSealed = e.cfg.Data.Seal(place.Effect(e.cfg.Organization, ef.ID), plain)
+	return nil
 }

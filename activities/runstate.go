@@ -143,6 +143,7 @@ func (e *Executor) Forget(run string) {
 	e.mu.Lock()
 	delete(e.runs, run)
 	e.mu.Unlock()
+	e.cfg.Ended(run)
 }
 
 // keep takes a record into memory.

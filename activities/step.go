@@ -57,8 +57,8 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 	if err != nil {
 		return task.StepResult{}, true, err
 	}
-	if r, ok := st.recorded(req.Key); ok {
-		return r.At(e.now()), true, nil
+	if r, ok := e.answered(st, req); ok {
+		return r, true, nil
 	}
 	result, ok, err := e.flights.join(ctx, req.Owner.Run+"\x00"+req.Key, patience, func(ctx context.Context) (task.StepResult, error) {
 		return e.execute(ctx, st, req)
@@ -74,10 +74,22 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 	return result, ok, err
 }
 
+// answered looks the step up in the journal. A timeout whose expiry was
+// recorded has expired, whatever is left of it by the clock.
+func (e *Executor) answered(st *runState, req task.StepRequest) (task.StepResult, bool) {
+	if req.Phase == task.PhaseTimeout {
+		if expired, ok := st.recorded(req.Expiry); ok {
+			return task.StepResult{Fault: expired.Result.Fault}, true
+		}
+	}
+	r, ok := st.recorded(req.Key)
+	return r.At(e.now()), ok
+}
+
 func (e *Executor) execute(ctx context.Context, st *runState, req task.StepRequest) (task.StepResult, error) {
 	// Another flight may have ended between the look into the journal and this one.
-	if r, ok := st.recorded(req.Key); ok {
-		return r.At(e.now()), nil
+	if r, ok := e.answered(st, req); ok {
+		return r, nil
 	}
 	started := e.now()
 	t, kind := (*flow.Task)(nil), "document"

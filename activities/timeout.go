@@ -8,12 +8,8 @@ import (
 	"github.com/tenonhq/tenon/schema/task"
 )
 
-// timeout starts the clock of a timeout, or answers with the fault of one that
-// has expired already.
+// timeout starts the clock of a timeout.
 func (e *Executor) timeout(ctx context.Context, st *runState, req task.StepRequest, t *flow.Task, started time.Time) (task.Record, error) {
-	if expired, ok := st.recorded(req.Expiry); ok {
-		return task.Record{Result: task.StepResult{Fault: expired.Result.Fault}}, nil
-	}
 	limit := req.Limit
 	if limit == 0 {
 		bound := st.plan.doc.Timeout

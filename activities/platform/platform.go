@@ -1,0 +1,95 @@
+// Package platform holds the side effects of the platform's own workflows: the
+// keys, databases and engine namespace of a cell. They run in the host process,
+// which alone has the right to the root key.
+//
+// It may import schema and workflows/platform; never worker or api.
+package platform
+
+import (
+	"context"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// Config is what provisioning works with. All fields are required.
+type Config struct {
+	Keys    *keystore.Store
+	Control *store.Control
+	Admin   store.Admin
+	// Root and API are the public halves that a cell's keys are wrapped to.
+	Root, API seal.PublicKey
+	// Namespace registers an engine namespace, and is idempotent.
+	Namespace func(ctx context.Context, name string) error
+	// Host is the actor in the audit trail.
+	Host string
+}
+
+// Platform performs the activities of provisioning.
+type Platform struct{ cfg Config }
+
+// New returns the activities.
+func New(cfg Config) *Platform { return &Platform{cfg} }
+
+// Keys generates the cell's keys, once.
+func (p *Platform) Keys(ctx context.Context, organization string) error {
+	_, err := p.cfg.Keys.Get(ctx, organization)
+	if schema.CodeOf(err) != schema.CodeNotFound {
+		return err
+	}
+	entry, err := keystore.Generate(organization, p.cfg.Root, p.cfg.API)
+	if err != nil {
+		return err
+	}
+	return p.cfg.Keys.Put(ctx, entry)
+}
+
+// Databases makes the cell's databases and keeps the addresses wrapped: the
+// API's to the API key, the cell's to the root key.
+func (p *Platform) Databases(ctx context.Context, organization string) error {
+	entry, err := p.cfg.Keys.Get(ctx, organization)
+	if err != nil {
+		return err
+	}
+	made, err := store.Provision(ctx, p.cfg.Admin, organization)
+	if err != nil {
+		return err
+	}
+	api, err := wrapURLs(p.cfg.API, organization, keystore.DatabaseAPI, made.API)
+	if err != nil {
+		return err
+	}
+	cell, err := wrapURLs(p.cfg.Root, organization, keystore.DatabaseCell, made.Cell)
+	if err != nil {
+		return err
+	}
+	entry.Databases = map[string]keystore.Database{
+		keystore.DatabaseAPI: {ToAPI: api}, keystore.DatabaseCell: {ToRoot: cell},
+	}
+	return p.cfg.Keys.Put(ctx, entry)
+}
+
+func wrapURLs(to seal.PublicKey, organization, name string, urls store.CellURLs) ([]byte, error) {
+	text, err := config.Databases{Door: urls.Door, Work: urls.Work}.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return seal.WrapKey(to, seal.Wrap{Organization: organization, Purpose: keystore.DatabasePurpose(name)}, []byte(text))
+}
+
+// Namespace registers the cell's namespace in the engine.
+func (p *Platform) Namespace(ctx context.Context, organization string) error {
+	return p.cfg.Namespace(ctx, organization)
+}
+
+// Activate opens the organization for use.
+func (p *Platform) Activate(ctx context.Context, organization string) error {
+	if err := p.cfg.Control.SetCellState(ctx, organization, store.CellActive); err != nil {
+		return err
+	}
+	return p.cfg.Control.SetOrganizationState(ctx, organization, store.OrganizationActive,
+		store.AuditDraft{Actor: p.cfg.Host, Action: "organization.activated", Target: organization})
+}

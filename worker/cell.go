@@ -1,0 +1,263 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"github.com/tenonhq/tenon/activities"
+	"github.com/tenonhq/tenon/activities/evaluate"
+	"github.com/tenonhq/tenon/connectors"
+	"github.com/tenonhq/tenon/plugins/broker"
+	"github.com/tenonhq/tenon/plugins/host"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/codec"
+	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
+	"github.com/tenonhq/tenon/workflows"
+)
+
+const (
+	// drainPatience is how long live steps get to end when a cell drains.
+	drainPatience = 5 * time.Second
+	// connectorIdle ends a connector that nobody has used for so long.
+	connectorIdle = 2 * time.Minute
+	// evaluators per cell; one batch runs in each at a time.
+	evaluators = 2
+	// evaluatorMemory bounds an evaluator's data segment.
+	evaluatorMemory = 384 << 20
+)
+
+// RunCell runs one organization's cell until the host asks it to drain or goes
+// away. confine is called once with the boot, after the launcher was forked and
+// before anything of the organization is opened.
+func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(Boot) error) error {
+	var first Notice
+	if err := line.Receive(&first); err != nil || first.Boot == nil {
+		return schema.Errorf(schema.CodeInvalid, "a cell is started by the host, which hands it its boot: %w", err)
+	}
+	boot := *first.Boot
+	logger = logger.With("organization", boot.Organization)
+
+	launcher, err := host.StartLauncher(ctx, filepath.Join(boot.Binaries, "tenon-launcher"))
+	if err != nil {
+		return err
+	}
+	defer launcher.Close()
+	pool, err := connectorPool(boot, launcher, logger)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	eval, err := evaluatorPool(boot, launcher)
+	if err != nil {
+		return err
+	}
+	defer eval.Close()
+	if err := confine(boot); err != nil {
+		return err
+	}
+
+	private, data, err := openKeys(&boot)
+	if err != nil {
+		return err
+	}
+	cell, err := store.OpenCell(ctx, boot.Databases, store.SideCell)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cell.Close() }()
+
+	var bearer atomic.Value
+	bearer.Store(boot.Token)
+	engine, err := dial(boot, data, &bearer, logger)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+
+	r := &relay{
+		organization: boot.Organization, cell: cell, data: data, engine: engine, logger: logger,
+		capacity: boot.Capacity, bell: make(chan struct{}, 1), requeue: make(chan string, defaultCapacity),
+		open: make(map[string]struct{}),
+	}
+	if r.capacity <= 0 {
+		r.capacity = defaultCapacity
+	}
+	r.executor = activities.New(activities.Config{
+		Organization: boot.Organization, Owner: schema.NewID(schema.PrefixHost), Cell: cell,
+		Data: data, Private: private, Evaluator: eval, Connectors: pool, Broker: broker.New(broker.Config{}),
+		Logger: logger, Requeue: r.again, Ended: r.ended,
+	})
+
+	w := newWorker(engine, r.executor)
+	if err := w.Start(); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the cell's worker could not start: %w", err)
+	}
+	defer w.Stop()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	relayed := make(chan error, 1)
+	go func() { relayed <- r.run(ctx) }()
+	if err := line.Send(Report{Ready: true, Missing: launcher.Missing()}); err != nil {
+		return err
+	}
+	logger.InfoContext(ctx, "cell is awake")
+	listened := make(chan error, 1)
+	go func() { listened <- listen(line, r, &bearer) }()
+	select {
+	case err = <-listened:
+	case err = <-relayed:
+	case <-ctx.Done():
+		err = nil
+	}
+	logger.InfoContext(ctx, "cell drains")
+	return err
+}
+
+// listen follows the host's notices until it asks to drain or is gone.
+func listen(line *Line, r *relay, bearer *atomic.Value) error {
+	for {
+		var n Notice
+		if err := line.Receive(&n); err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+				return nil // The host is gone; another takes the cell over.
+			}
+			return schema.Errorf(schema.CodeUnavailable, "the handover broke: %w", err)
+		}
+		switch {
+		case n.Drain:
+			return nil
+		case n.Token != "":
+			bearer.Store(n.Token)
+		case n.Bell:
+			r.ring()
+		}
+	}
+}
+
+func openKeys(boot *Boot) ([]seal.PrivateKey, seal.DataKeys, error) {
+	var private []seal.PrivateKey
+	for _, raw := range boot.Private {
+		k, err := seal.ParsePrivateKey(raw)
+		if err != nil {
+			return nil, seal.DataKeys{}, err
+		}
+		private = append(private, k)
+		clear(raw)
+	}
+	var data []seal.DataKey
+	for _, raw := range boot.Data {
+		k, err := seal.ParseDataKey(raw)
+		if err != nil {
+			return nil, seal.DataKeys{}, err
+		}
+		data = append(data, k)
+		clear(raw)
+	}
+	if len(private) == 0 || len(data) == 0 {
+		return nil, seal.DataKeys{}, schema.Errorf(schema.CodeInvalid, "the boot carries no keys")
+	}
+	return private, seal.NewDataKeys(data[0], data[1:]...), nil
+}
+
+// headers adds the cell's engine token to each call.
+type headers struct{ bearer *atomic.Value }
+
+// GetHeaders implements the engine client's header provider.
+func (h headers) GetHeaders(context.Context) (map[string]string, error) {
+	token, _ := h.bearer.Load().(string)
+	return map[string]string{"authorization": "Bearer " + token}, nil
+}
+
+func dial(boot Boot, data seal.DataKeys, bearer *atomic.Value, logger *slog.Logger) (client.Client, error) {
+	c, err := client.Dial(client.Options{
+		HostPort: boot.Engine, Namespace: boot.Organization, Logger: sdklog.NewStructuredLogger(logger),
+		HeadersProvider:  headers{bearer},
+		DataConverter:    codec.DataConverter(boot.Organization, data),
+		FailureConverter: codec.FailureConverter(boot.Organization, data),
+	})
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeUnavailable, "the engine could not be reached: %w", err)
+	}
+	return c, nil
+}
+
+func newWorker(engine client.Client, x *activities.Executor) sdkworker.Worker {
+	w := sdkworker.New(engine, task.Queue, sdkworker.Options{
+		// A dead worker's sticky queue must not hold its workflows back.
+		StickyScheduleToStartTimeout:            time.Second,
+		WorkerStopTimeout:                       drainPatience,
+		MaxConcurrentWorkflowTaskPollers:        2,
+		MaxConcurrentActivityTaskPollers:        2,
+		MaxConcurrentLocalActivityExecutionSize: 512,
+		DisableRegistrationAliasing:             true,
+	})
+	workflows.Register(w, x)
+	w.RegisterActivityWithOptions(x.Step, activity.RegisterOptions{Name: task.Step})
+	w.RegisterActivityWithOptions(x.Finish, activity.RegisterOptions{Name: task.Finish})
+	w.RegisterActivityWithOptions(x.Recall, activity.RegisterOptions{Name: task.Recall})
+	return w
+}
+
+func connectorPool(boot Boot, launcher *host.Launcher, logger *slog.Logger) (*host.Pool, error) {
+	path := filepath.Join(boot.Binaries, "tenon-connector")
+	var entries []host.Entry
+	for _, m := range connectors.Builtin() {
+		entry, err := host.NewEntry(m, path, m.Name)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry)
+	}
+	return host.NewPool(host.PoolConfig{
+		Catalog: host.NewCatalog(entries...), Launcher: launcher, RunDir: boot.RunDir, Logger: logger, IdleAfter: connectorIdle,
+	}), nil
+}
+
+func evaluatorPool(boot Boot, launcher *host.Launcher) (*evaluate.Pool, error) {
+	exe, err := os.Open(filepath.Join(boot.Binaries, "tenon-eval"))
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeUnavailable, "the evaluator is not installed beside this binary: %w", err)
+	}
+	return evaluate.NewPool(evaluate.Config{
+		Size: evaluators,
+		Start: func(ctx context.Context) (io.ReadWriteCloser, func(), error) {
+			return startEvaluator(ctx, launcher, exe)
+		},
+	}), nil
+}
+
+// startEvaluator launches an evaluator whose standard streams are one socket.
+func startEvaluator(ctx context.Context, launcher *host.Launcher, exe *os.File) (io.ReadWriteCloser, func(), error) {
+	ours, theirs, err := SocketPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = theirs.Close() }()
+	p, err := launcher.Start(ctx, host.Spec{
+		Executable: exe, Args: []string{"tenon-eval"}, Stdin: theirs, Stdout: theirs,
+		Limits: host.Limits{MemoryBytes: evaluatorMemory, OpenFiles: 16},
+	})
+	if err != nil {
+		_ = ours.Close()
+		return nil, nil, err
+	}
+	return ours, func() {
+		_ = ours.Close()
+		_ = p.Kill()
+	}, nil
+}

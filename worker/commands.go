@@ -1,0 +1,103 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// applyCommands applies what people asked for, in the order in which it was
+// kept. A command that does not fit the run's state any more is recorded as
+// such and passed over: the cursor moves with the transaction of each.
+func (r *relay) applyCommands(ctx context.Context) error {
+	cursor, err := r.cell.Work().Cursor(ctx, store.CursorCommands)
+	if err != nil {
+		return err
+	}
+	commands, err := r.cell.Door().CommandsAfter(ctx, cursor, takeAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, c := range commands {
+		if err := r.apply(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change is what a command does to its run.
+type change struct {
+	from    []string
+	to      string
+	effects []store.Effect
+}
+
+func (r *relay) apply(ctx context.Context, c store.Command) error {
+	run, _, effects, err := r.cell.Work().LoadRun(ctx, c.Run)
+	if err != nil {
+		return err
+	}
+	ch, refused, err := r.plan(c, effects)
+	if err != nil {
+		return err
+	}
+	done := store.AuditDraft{Actor: c.By, Action: "run." + c.Kind + ".applied", Target: c.Run, Namespace: c.Namespace}
+	if !refused {
+		err = r.cell.Work().ApplyCommand(ctx, c.Seq, c.Run, ch.from, ch.to, true, ch.effects, []store.AuditDraft{done})
+		if schema.CodeOf(err) == schema.CodeConflict {
+			refused = true
+		} else if err != nil {
+			return err
+		}
+	}
+	if refused {
+		done.Action = "run." + c.Kind + ".refused"
+		return r.cell.Work().SkipCommand(ctx, c.Seq, []store.AuditDraft{done})
+	}
+	r.executor.Forget(c.Run)
+	if ch.to == store.RunPending {
+		return r.takeOver(ctx, []string{c.Run})
+	}
+	if run.Straight {
+		return nil // Its carrier may carry others: it stops at the fence.
+	}
+	var missing *serviceerror.NotFound
+	if err := r.engine.CancelWorkflow(ctx, run.Carrier, ""); err != nil && !errors.As(err, &missing) {
+		r.logger.WarnContext(ctx, "a canceled run's carrier could not be told; it stops at its next step", "run", run.ID, "error", err)
+	}
+	return nil
+}
+
+// plan says what a command does, or that it cannot be done to these effects.
+func (r *relay) plan(c store.Command, effects []store.Effect) (ch change, refused bool, err error) {
+	switch c.Kind {
+	case config.CommandCancel:
+		return change{from: append([]string{store.RunUncertain}, live...), to: store.RunCanceled}, false, nil
+	case config.CommandResolve:
+		plain, err := r.data.Open(place.Command(r.organization, c.ID), c.ArgsSealed)
+		if err != nil {
+			return ch, false, err
+		}
+		var args config.Command
+		if err := json.Unmarshal(plain, &args); err != nil {
+			return ch, false, schema.Errorf(schema.CodeInternal, "a stored command does not parse: %w", err)
+		}
+		for _, ef := range effects {
+			if ef.ID == args.Effect && ef.State == store.EffectUncertain {
+				if err := r.executor.Resolve(&ef, args.Outcome, args.Output); err != nil {
+					return ch, false, err
+				}
+				return change{from: []string{store.RunUncertain}, to: store.RunPending, effects: []store.Effect{ef}}, false, nil
+			}
+		}
+	}
+	return ch, true, nil
+}

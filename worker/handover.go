@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// HandoverDescriptor is the inherited descriptor, a socket pair's end, over
+// which the host hands a cell its secrets: never by environment or argument.
+const HandoverDescriptor = 3
+
+// Boot is everything that a cell worker is told at its start.
+type Boot struct {
+	Organization string         `json:"organization"`
+	Databases    store.CellURLs `json:"databases"`
+	// Private are the credential keys, Data the data keys, current first.
+	Private [][]byte `json:"private"`
+	Data    [][]byte `json:"data"`
+	// Engine is the engine's frontend, Token what opens the cell's namespace there.
+	Engine string `json:"engine"`
+	Token  string `json:"token"`
+	// RunDir is the cell's own directory for sockets.
+	RunDir string `json:"run_dir"`
+	// Binaries is the directory of the launcher, connectors and evaluator.
+	Binaries string `json:"binaries"`
+	// ReadWrite are the directories of the cell's databases.
+	ReadWrite []string `json:"read_write"`
+	// Capacity bounds the runs carried at once.
+	Capacity int `json:"capacity"`
+}
+
+// Notice is what the host tells a cell, one JSON value a line.
+type Notice struct {
+	Boot *Boot `json:"boot,omitempty"`
+	// Token replaces the engine token before the old one expires.
+	Token string `json:"token,omitempty"`
+	// Bell says that the door has something new.
+	Bell bool `json:"bell,omitempty"`
+	// Drain asks the cell to finish what is live and to end.
+	Drain bool `json:"drain,omitempty"`
+}
+
+// Report is what a cell tells the host.
+type Report struct {
+	Ready bool `json:"ready,omitempty"`
+	// Missing are the parts of the sandbox that this machine does not allow.
+	Missing []string `json:"missing,omitempty"`
+}
+
+// Line sends and receives JSON values over a stream. Send is safe for
+// concurrent use; Receive belongs to one reader.
+type Line struct {
+	mu  sync.Mutex
+	enc *json.Encoder
+	dec *json.Decoder
+}
+
+// NewLine returns a line over the stream.
+func NewLine(rw io.ReadWriter) *Line {
+	return &Line{enc: json.NewEncoder(rw), dec: json.NewDecoder(rw)}
+}
+
+// Send writes one value.
+func (l *Line) Send(v any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.enc.Encode(v); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the other end of the handover is gone: %w", err)
+	}
+	return nil
+}
+
+// Receive reads one value; its error is io.EOF when the other end closed.
+func (l *Line) Receive(v any) error { return l.dec.Decode(v) }

@@ -1,0 +1,5 @@
+// Package process starts child processes that never outlive their parent,
+// restarts them with back-off, and drains them.
+//
+// It may import schema only.
+package process

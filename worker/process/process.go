@@ -1,0 +1,154 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+)
+
+const (
+	firstBackoff = 200 * time.Millisecond
+	maxBackoff   = 10 * time.Second
+	// steady is how long a child must live for its back-off to start anew.
+	steady = 30 * time.Second
+)
+
+// Spec describes a child process.
+type Spec struct {
+	// Name is what the log calls the child.
+	Name string
+	Path string
+	Args []string
+	// Env is the child's whole environment.
+	Env []string
+	// Files are inherited as descriptors 3 and up.
+	Files []*os.File
+	// Stdout and Stderr default to the parent's.
+	Stdout, Stderr *os.File
+}
+
+// Process is a started child.
+type Process struct {
+	PID  int
+	done chan struct{}
+	mu   sync.Mutex
+	err  error
+	cmd  *exec.Cmd
+}
+
+// Start starts a child that the kernel kills when this process dies, whatever
+// kills it. Such a death signal is tied to the thread that forks: each child
+// has a thread of its own, which lives as long as the child does.
+func Start(s Spec) (*Process, error) {
+	p := &Process{done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		cmd := exec.Command(s.Path, s.Args...) //nolint:gosec,noctx // Our own binaries; ended by Stop, not by a context.
+		cmd.Env, cmd.ExtraFiles = s.Env, s.Files
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if s.Stdout != nil {
+			cmd.Stdout = s.Stdout
+		}
+		if s.Stderr != nil {
+			cmd.Stderr = s.Stderr
+		}
+		// A group of its own: a Ctrl-C at the terminal reaches the parent
+		// only, which then drains its children in order.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			started <- schema.Errorf(schema.CodeUnavailable, "%s could not be started: %w", s.Name, err)
+			return
+		}
+		p.cmd, p.PID = cmd, cmd.Process.Pid
+		started <- nil
+		err := cmd.Wait()
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(p.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Done is closed when the child has been reaped.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err tells how the child ended; nil while it lives and after a clean exit.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Signal sends a signal; a child that has ended is no error.
+func (p *Process) Signal(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return schema.Errorf(schema.CodeInternal, "a child could not be signalled: %w", err)
+	}
+	return nil
+}
+
+// Stop asks the child to end with SIGTERM and kills it after the patience.
+func (p *Process) Stop(patience time.Duration) {
+	_ = p.Signal(syscall.SIGTERM)
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-p.done:
+	case <-t.C:
+		_ = p.Signal(syscall.SIGKILL)
+		<-p.done
+	}
+}
+
+// Keep runs a child until the context ends, restarting it with back-off. begin
+// starts the child and returns when it serves; drain ends it in order.
+func Keep(ctx context.Context, name string, logger *slog.Logger, begin func(context.Context) (*Process, error), drain func(*Process)) {
+	backoff := firstBackoff
+	for {
+		born := time.Now()
+		p, err := begin(ctx)
+		if err == nil {
+			select {
+			case <-ctx.Done():
+				drain(p)
+				return
+			case <-p.Done():
+			}
+			if time.Since(born) > steady {
+				backoff = firstBackoff
+			}
+			logger.WarnContext(ctx, "a process ended and is started again", "process", name, "pid", p.PID, "how", ending(p), "after", backoff)
+		} else if ctx.Err() == nil {
+			logger.ErrorContext(ctx, "a process could not be started and is tried again", "process", name, "error", err, "after", backoff)
+		}
+		t := time.NewTimer(backoff)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+func ending(p *Process) string {
+	if err := p.Err(); err != nil {
+		return err.Error()
+	}
+	return "exit status 0"
+}

@@ -1,0 +1,205 @@
+package supervisor
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/token"
+	"github.com/tenonhq/tenon/worker"
+	"github.com/tenonhq/tenon/worker/process"
+)
+
+const (
+	// cellTokenLife is how long an engine token of a cell is good for; it is
+	// replaced at half of that.
+	cellTokenLife = 10 * time.Minute
+	// cellStartPatience is how long a cell may take to be awake.
+	cellStartPatience = 30 * time.Second
+	// cellDrainPatience is how long a cell gets to drain.
+	cellDrainPatience = 7 * time.Second
+)
+
+// cell is one organization's worker process as its host sees it.
+type cell struct {
+	host         *Host
+	organization string
+	cancel       context.CancelFunc
+
+	mu   sync.Mutex
+	line *worker.Line
+}
+
+// run keeps the cell's process alive until the context ends.
+func (c *cell) run(ctx context.Context) {
+	logger := c.host.cfg.Logger.With("organization", c.organization)
+	refresh, stop := context.WithCancel(ctx)
+	defer stop()
+	go c.refreshTokens(refresh)
+	process.Keep(ctx, "cell", logger, c.start, func(p *process.Process) {
+		c.tell(worker.Notice{Drain: true})
+		t := time.NewTimer(cellDrainPatience)
+		defer t.Stop()
+		select {
+		case <-p.Done():
+		case <-t.C:
+			p.Stop(time.Second)
+		}
+	})
+}
+
+// start starts the process and hands it its boot; it returns once the cell is awake.
+func (c *cell) start(ctx context.Context) (*process.Process, error) {
+	boot, err := c.boot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs, err := worker.SocketPair()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = theirs.Close() }()
+	p, err := process.Start(process.Spec{
+		Name: "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Env: c.host.cfg.Env, Files: []*os.File{theirs},
+	})
+	if err != nil {
+		_ = ours.Close()
+		return nil, err
+	}
+	conn, err := net.FileConn(ours)
+	_ = ours.Close()
+	if err != nil {
+		p.Stop(0)
+		return nil, schema.Errorf(schema.CodeUnavailable, "the handover could not be opened: %w", err)
+	}
+	go func() {
+		<-p.Done()
+		_ = conn.Close()
+	}()
+	line := worker.NewLine(conn)
+	if err := c.handOver(conn, line, boot); err != nil {
+		p.Stop(0)
+		return nil, err
+	}
+	c.mu.Lock()
+	c.line = line
+	c.mu.Unlock()
+	return p, nil
+}
+
+// handOver sends the boot and waits for the cell to be awake.
+func (c *cell) handOver(conn net.Conn, line *worker.Line, boot worker.Boot) error {
+	if err := conn.SetDeadline(time.Now().Add(cellStartPatience)); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the handover could not be bounded: %w", err)
+	}
+	err := line.Send(worker.Notice{Boot: &boot})
+	for _, k := range append(boot.Private, boot.Data...) {
+		clear(k)
+	}
+	if err != nil {
+		return err
+	}
+	var r worker.Report
+	if err := line.Receive(&r); err != nil || !r.Ready {
+		return schema.Errorf(schema.CodeUnavailable, "the cell did not wake: %w", err)
+	}
+	if len(r.Missing) > 0 {
+		c.host.cfg.Logger.Warn("this machine does not allow the whole sandbox", "organization", c.organization, "missing", strings.Join(r.Missing, ", "))
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the handover could not be opened: %w", err)
+	}
+	return nil
+}
+
+// boot opens the cell's keys with the root key, for the one cell only.
+func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
+	cfg := c.host.cfg
+	entry, err := cfg.Keys.Get(ctx, c.organization)
+	if err != nil {
+		return worker.Boot{}, err
+	}
+	opened, err := entry.OpenForHost(cfg.Root)
+	if err != nil {
+		return worker.Boot{}, err
+	}
+	urls, err := config.DecodeDatabases(opened.Databases[keystore.DatabaseCell])
+	if err != nil {
+		return worker.Boot{}, err
+	}
+	minted, err := c.mint()
+	if err != nil {
+		return worker.Boot{}, err
+	}
+	runDir := filepath.Join(cfg.RunDir, c.organization)
+	if err := os.MkdirAll(runDir, 0o700); err != nil {
+		return worker.Boot{}, schema.Errorf(schema.CodeUnavailable, "the cell's socket directory could not be made: %w", err)
+	}
+	b := worker.Boot{
+		Organization: c.organization, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
+		Engine: cfg.Engine, Token: minted, RunDir: runDir, Binaries: cfg.Binaries, Capacity: cfg.Capacity,
+		ReadWrite: directories(urls, runDir),
+	}
+	for _, k := range opened.Private {
+		b.Private = append(b.Private, append([]byte(nil), k.Reveal()...))
+	}
+	for _, k := range opened.DataKeys {
+		b.Data = append(b.Data, append([]byte(nil), k.Reveal()...))
+	}
+	return b, nil
+}
+
+// directories are what the cell may write: its SQLite files' folders, if any.
+func directories(urls config.Databases, runDir string) []string {
+	out := []string{runDir}
+	for _, u := range []string{urls.Door, urls.Work} {
+		if path, ok := strings.CutPrefix(u, "sqlite:"); ok {
+			out = append(out, filepath.Dir(path))
+		}
+	}
+	return out
+}
+
+func (c *cell) mint() (string, error) {
+	return c.host.cfg.Signer.Mint(token.Claims{
+		Subject: c.organization, Role: token.RoleCell, Namespaces: []string{c.organization},
+		Expires: time.Now().Add(cellTokenLife),
+	})
+}
+
+func (c *cell) refreshTokens(ctx context.Context) {
+	t := time.NewTicker(cellTokenLife / 2)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if minted, err := c.mint(); err == nil {
+				c.tell(worker.Notice{Token: minted})
+			}
+		}
+	}
+}
+
+func (c *cell) ring() { c.tell(worker.Notice{Bell: true}) }
+
+// tell sends a notice to the process, if there is one. A cell that is gone is
+// started again by Keep, and looks into its inbox then.
+func (c *cell) tell(n worker.Notice) {
+	c.mu.Lock()
+	line := c.line
+	c.mu.Unlock()
+	if line != nil {
+		_ = line.Send(n)
+	}
+}
+

@@ -1,0 +1,51 @@
+package supervisor
+
+import (
+	"context"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	platformactivities "github.com/tenonhq/tenon/activities/platform"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/workflows/platform"
+)
+
+// platformWorker serves the platform's own workflows.
+func (h *Host) platformWorker(context.Context) (sdkworker.Worker, error) {
+	w := sdkworker.New(h.cfg.Client, platform.Queue, sdkworker.Options{DisableRegistrationAliasing: true})
+	p := platformactivities.New(platformactivities.Config{
+		Keys: h.cfg.Keys, Control: h.cfg.Control, Admin: h.cfg.Admin,
+		Root: h.cfg.Root.Public(), API: h.cfg.API, Namespace: h.cfg.Namespace, Host: h.id,
+	})
+	w.RegisterWorkflowWithOptions(platform.ProvisionWorkflow, workflow.RegisterOptions{Name: platform.Provision})
+	for name, act := range map[string]any{
+		platform.ProvisionKeys: p.Keys, platform.ProvisionDatabases: p.Databases,
+		platform.ProvisionNamespace: p.Namespace, platform.ProvisionActivate: p.Activate,
+	} {
+		w.RegisterActivityWithOptions(act, activity.RegisterOptions{Name: name})
+	}
+	if err := w.Start(); err != nil {
+		return nil, schema.Errorf(schema.CodeUnavailable, "the platform's worker could not start: %w", err)
+	}
+	return w, nil
+}
+
+// provision makes a cell, or joins the workflow that is making it.
+func (h *Host) provision(ctx context.Context, organization string) error {
+	run, err := h.cfg.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: "provision-" + organization, TaskQueue: platform.Queue, EnableEagerStart: true,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+	}, platform.Provision, organization)
+	if err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the engine did not start the provisioning: %w", err)
+	}
+	if err := run.Get(ctx, nil); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the provisioning did not end: %w", err)
+	}
+	return nil
+}
