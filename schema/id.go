@@ -1,0 +1,44 @@
+package schema
+
+import (
+	"go.jetify.com/typeid/v2"
+)
+
+// Prefix is the type of an identifier.
+type Prefix string
+
+// The prefixes of identifiers.
+const (
+	PrefixOrganization Prefix = "org"
+	PrefixNamespace    Prefix = "ns"
+	PrefixKey          Prefix = "key"
+	PrefixConnection   Prefix = "con"
+	PrefixCredential   Prefix = "cred"
+	PrefixSource       Prefix = "src"
+	PrefixFlow         Prefix = "flow"
+	PrefixEvent        Prefix = "evt"
+	PrefixRun          Prefix = "run"
+	PrefixEffect       Prefix = "eff"
+	PrefixCommand      Prefix = "cmd"
+	PrefixAudit        Prefix = "aud"
+	PrefixCarrier      Prefix = "car"
+	PrefixRequest      Prefix = "req"
+	PrefixHost         Prefix = "host"
+)
+
+// NewID makes a new identifier, such as "org_01h455vb4pex5vsknk084sn02q": a
+// TypeID (UUIDv7), so that identifiers of one type sort by time.
+func NewID(p Prefix) string {
+	return typeid.MustGenerate(string(p)).String()
+}
+
+// CheckID returns a CodeInvalid error unless s is an identifier of the type. It
+// never quotes s.
+func CheckID(p Prefix, s string) error {
+	id, err := typeid.Parse(s)
+	if err != nil || id.Prefix() != string(p) {
+		return Errorf(CodeInvalid, "not an identifier of type %s", p).
+			Advise("Identifiers of this type look like " + string(p) + "_01h455vb4pex5vsknk084sn02q.")
+	}
+	return nil
+}
