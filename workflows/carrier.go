@@ -22,12 +22,14 @@ type Library interface {
 
 // Register makes the workflow task.Carrier known to a worker.
 func Register(r worker.WorkflowRegistry, lib Library) {
-	w := &interpreter{library: lib}
+	w := &interpreter{library: lib, bound: maxSteps, handover: handoverAfter}
 	r.RegisterWorkflowWithOptions(w.carry, workflow.RegisterOptions{Name: task.Carrier})
 }
 
 type interpreter struct {
 	library Library
+	// bound and handover are maxSteps and handoverAfter, except in tests.
+	bound, handover int
 }
 
 // handoverAfter is how many steps a carrier asks for at least before it hands
@@ -38,8 +40,8 @@ const handoverAfter = 1000
 // carrier is the state that the coroutines of one execution share. The SDK runs
 // one coroutine at a time, so nothing here needs a lock.
 type carrier struct {
-	library Library
-	asked   int
+	*interpreter
+	asked int
 	// handing is ready once the history is so long that the open runs must go
 	// on in a new execution; runs that wait for a timer stop waiting then.
 	handing workflow.Future
@@ -55,7 +57,7 @@ func (w *interpreter) carry(ctx workflow.Context, in task.CarrierInput) error {
 			"interpreter_version", nil, in.Interpreter, task.InterpreterVersion)
 	}
 	ctx = withOptions(ctx)
-	c := &carrier{library: w.library}
+	c := &carrier{interpreter: w}
 	c.handing, c.hand = workflow.NewFuture(ctx)
 
 	parked := make([]bool, len(in.Runs))
@@ -91,7 +93,7 @@ func (c *carrier) handingOver(ctx workflow.Context) bool {
 	if c.handing.IsReady() {
 		return true
 	}
-	if c.asked < handoverAfter || !workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+	if c.asked < c.handover || !workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 		return false
 	}
 	c.hand.Set(nil, nil)

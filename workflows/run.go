@@ -100,8 +100,8 @@ func (r *run) finish(ctx workflow.Context, req task.FinishRequest) (open bool) {
 // tick counts one task, iteration or attempt.
 func (r *run) tick(pointer string) outcome {
 	r.taken++
-	if r.taken > maxSteps {
-		return breach(flow.TypeRuntime, 500, pointer, "the run took more than 10000 steps")
+	if r.taken > r.carrier.bound {
+		return breach(flow.TypeRuntime, 500, pointer, "the run took more steps than a run may take")
 	}
 	return outcome{}
 }
