@@ -31,7 +31,7 @@ type jsonReader struct {
 func (r *jsonReader) token() (json.Token, *schema.Error) {
 	t, err := r.dec.Token()
 	if err != nil {
-		return nil, schema.Errorf(schema.CodeInvalid, "not valid JSON near byte %d: %w", r.dec.InputOffset(), err)
+		return nil, schema.Errorf(schema.CodeInvalid, "not valid JSON near byte %d: %s", r.dec.InputOffset(), err)
 	}
 	return t, nil
 }

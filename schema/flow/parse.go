@@ -117,12 +117,12 @@ func (d *decoder) bad(at, format string, args ...any) *schema.Error {
 }
 
 func (d *decoder) unsupported(at, what string) {
-	d.report(schema.Errorf(schema.CodeInvalid, "%s: %w", what, ErrUnsupported).At(clip(at)).
+	d.report((&schema.Error{Code: schema.CodeInvalid, Message: what + ": not supported yet", Err: ErrUnsupported}).At(clip(at)).
 		Advise("Tenon does not execute this part of the specification yet; remove it."))
 }
 
 func (d *decoder) credential(at, what string) {
-	d.report(schema.Errorf(schema.CodeInvalid, "%s: %w", what, ErrCredential).At(clip(at)).
+	d.report((&schema.Error{Code: schema.CodeInvalid, Message: what + ": credentials live in connections", Err: ErrCredential}).At(clip(at)).
 		Advise("Save the credential with a connection of the namespace and name the connection: authentication: { use: NAME }."))
 }
 

@@ -1,0 +1,56 @@
+// Command tenon-eval evaluates the expressions of flows: batches come in as
+// frames on descriptor 0, results go out on descriptor 1. It is started by the
+// launcher, in a sandbox, and holds nothing but the batch of the moment.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/tenonhq/tenon/activities/evaluate/jq"
+)
+
+const (
+	// softMemory is where the garbage collector begins to work harder.
+	softMemory = 96 << 20
+	// hardMemory bounds the process when its launcher set no lower bound: a
+	// batch that wants more ends the process and fails alone (invariant 9).
+	hardMemory = 256 << 20
+	// maxStack bounds recursion inside one step; the default is 1 GB.
+	maxStack = 64 << 20
+)
+
+func main() {
+	if err := run(); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "tenon-eval:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	runtime.GOMAXPROCS(1)
+	debug.SetMemoryLimit(softMemory)
+	debug.SetMaxStack(maxStack)
+	if err := limitMemory(); err != nil {
+		return err
+	}
+	return jq.Serve(os.Stdin, os.Stdout)
+}
+
+func limitMemory() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
+		return fmt.Errorf("reading the memory limit: %w", err)
+	}
+	if limit.Cur <= hardMemory {
+		return nil
+	}
+	limit.Cur, limit.Max = hardMemory, hardMemory
+	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
+		return fmt.Errorf("setting the memory limit: %w", err)
+	}
+	return nil
+}
