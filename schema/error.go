@@ -45,11 +45,11 @@ type Error struct {
 // Errorf makes an error. A %w operand becomes Err, and its text is left out of
 // Message.
 func Errorf(code Code, format string, args ...any) *Error {
-	wrapped := errors.Unwrap(fmt.Errorf(format, args...))
-	if wrapped == nil {
-		return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	formatted := fmt.Errorf(format, args...)
+	if cause := errors.Unwrap(formatted); cause != nil {
+		return &Error{Code: code, Message: withoutCause(format, args), Err: cause}
 	}
-	return &Error{Code: code, Message: withoutCause(format, args), Err: wrapped}
+	return &Error{Code: code, Message: formatted.Error()}
 }
 
 // At sets the pointer.
