@@ -51,7 +51,8 @@ type Source struct {
 	HMAC *HMAC `json:"hmac,omitempty"`
 }
 
-// HMAC describes a sender that signs in its own way.
+// HMAC describes a sender that signs in its own way. The signature must cover
+// a timestamp and the raw body.
 type HMAC struct {
 	// Hash is "sha256" or "sha512".
 	Hash string `json:"hash"`
@@ -60,14 +61,15 @@ type HMAC struct {
 	// SignatureHeader carries Prefix and the encoded signature.
 	SignatureHeader string `json:"signature_header"`
 	Prefix          string `json:"prefix,omitempty"`
-	// IDHeader carries the sender's id of the message. Without one, or with
-	// one that the signature does not cover, the signature is the id.
-	IDHeader string `json:"id_header,omitempty"`
 	// TimestampHeader carries Unix seconds.
 	TimestampHeader string `json:"timestamp_header"`
-	// Signed says what is signed: the parts "id", "timestamp" and "body",
-	// each at most once, joined by ".". Timestamp and body are required.
-	Signed []string `json:"signed"`
+	// IDHeader carries the sender's id of the message, which must be signed
+	// too. Without one the signature is the id.
+	IDHeader string `json:"id_header,omitempty"`
+	// What is signed is SignedPrefix, then the id (when there is an
+	// IDHeader), the timestamp and the body, joined by Separator: "." or ":".
+	SignedPrefix string `json:"signed_prefix,omitempty"`
+	Separator    string `json:"separator"`
 }
 
 // The kinds of event.

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// The states of an organization.
+const (
+	stateProvisioning = "provisioning"
+	stateActive       = "active"
+	stateSuspended    = "suspended"
+)
+
+// cell is one organization's databases and keys, opened (invariant 2). It is
+// good until released.
+type cell struct {
+	*store.Cell
+	org    string
+	keys   seal.DataKeys
+	public seal.PublicKey
+}
+
+// cells opens cells when they are asked for and closes those that are not.
+type cells struct {
+	config Config
+
+	mu   sync.Mutex
+	open map[string]*slot
+}
+
+// slot is one organization's place in the cache. Its own lock makes callers of
+// one organization wait for its opening, and nobody else's.
+type slot struct {
+	mu      sync.Mutex
+	cell    *cell
+	checked time.Time
+
+	// Under cells.mu: how many hold the cell, and since when nobody does.
+	users int
+	idle  time.Time
+}
+
+func newCells(c Config) *cells {
+	return &cells{config: c, open: map[string]*slot{}}
+}
+
+// acquire opens the organization's cell, or says why it cannot be used now.
+func (c *cells) acquire(ctx context.Context, org string) (*cell, func(), error) {
+	c.mu.Lock()
+	s := c.open[org]
+	if s == nil {
+		s = &slot{}
+		c.open[org] = s
+	}
+	s.users++
+	c.mu.Unlock()
+	release := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		s.users--
+		s.idle = c.config.Clock()
+	}
+	opened, err := c.fresh(ctx, s, org)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return opened, release, nil
+}
+
+// fresh returns the slot's cell, its state and keys checked lately: a
+// suspended organization and a destroyed key take effect within Limits.Fresh.
+func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := c.config.Clock()
+	if s.cell != nil && now.Sub(s.checked) < c.config.Limits.Fresh {
+		return s.cell, nil
+	}
+	if err := c.ready(ctx, org); err != nil {
+		return nil, err
+	}
+	keys, err := c.unwrap(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	databases := (*store.Cell)(nil)
+	if s.cell != nil {
+		databases = s.cell.Cell
+	} else {
+		urls, err := config.DecodeDatabases(keys.Databases[databaseName])
+		if err != nil {
+			return nil, schema.Errorf(schema.CodeInternal, "the cell's databases are not known: %w", err)
+		}
+		databases, err = store.OpenCell(ctx, store.CellURLs{Door: urls.Door, Work: urls.Work}, store.SideAPI)
+		if err != nil {
+			return nil, schema.Errorf(schema.CodeUnavailable, "the cell's databases cannot be opened: %w", err)
+		}
+	}
+	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic}
+	s.checked = now
+	return s.cell, nil
+}
+
+// databaseName is the name in the key store of what the API opens.
+const databaseName = "api"
+
+func (c *cells) ready(ctx context.Context, org string) error {
+	o, err := c.config.Control.GetOrganization(ctx, org)
+	if err != nil {
+		return err
+	}
+	switch o.State {
+	case stateActive:
+		return nil
+	case stateProvisioning:
+		return provisioning()
+	case stateSuspended:
+		return schema.Errorf(schema.CodeForbidden, "the organization is suspended")
+	default:
+		return schema.Errorf(schema.CodeNotFound, "there is no such organization")
+	}
+}
+
+func provisioning() error {
+	return schema.Errorf(schema.CodeUnavailable, "the organization is still being provisioned").
+		Advise("Try again after Retry-After; its state turns active.")
+}
+
+func (c *cells) unwrap(ctx context.Context, org string) (keystore.APICell, error) {
+	entry, err := c.config.Keys.Get(ctx, org)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return keystore.APICell{}, provisioning()
+	}
+	if err != nil {
+		return keystore.APICell{}, err
+	}
+	keys, err := entry.OpenForAPI(c.config.APIKey)
+	if err != nil {
+		return keystore.APICell{}, schema.Errorf(schema.CodeInternal, "the cell's keys do not open: %w", err)
+	}
+	return keys, nil
+}
+
+// sweep closes the cells that nobody used for Limits.CellIdle, or, with all,
+// every one.
+func (c *cells) sweep(all bool) error {
+	now := c.config.Clock()
+	var closing []*slot
+	c.mu.Lock()
+	for org, s := range c.open {
+		if all || (s.users == 0 && now.Sub(s.idle) >= c.config.Limits.CellIdle) {
+			closing = append(closing, s)
+			delete(c.open, org)
+		}
+	}
+	c.mu.Unlock()
+	var failed error
+	for _, s := range closing {
+		s.mu.Lock()
+		if s.cell != nil {
+			if err := s.cell.Close(); err != nil {
+				failed = err
+			}
+			s.cell = nil
+		}
+		s.mu.Unlock()
+	}
+	return failed
+}

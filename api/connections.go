@@ -1,0 +1,298 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// The states of a connection and of a source.
+const (
+	rowActive    = "active"
+	rowSuspended = "suspended"
+	rowDeleted   = "deleted"
+)
+
+// Connection is a connector set up for one account of one system.
+type Connection struct {
+	ID                string          `json:"id"`
+	Name              string          `json:"name"`
+	Connector         string          `json:"connector"`
+	State             string          `json:"state" enum:"active,suspended"`
+	Settings          json.RawMessage `json:"settings" doc:"The connector's own settings, nothing secret."`
+	Use               *seal.Use       `json:"use,omitempty" doc:"Where its credential may go, and how."`
+	IdempotencyHeader string          `json:"idempotency_header,omitempty"`
+	Lookup            *config.Lookup  `json:"lookup,omitempty"`
+	CredentialVersion int             `json:"credential_version" doc:"0: none was entered."`
+	CreatedAt         time.Time       `json:"created_at"`
+	UpdatedAt         time.Time       `json:"updated_at"`
+}
+
+type createConnection struct {
+	Body struct {
+		Name              string          `json:"name" pattern:"^[a-z][a-z0-9_-]{0,62}$" patternDescription:"lower-case letters, digits, _ and -"`
+		Connector         string          `json:"connector" minLength:"1" maxLength:"64"`
+		Settings          json.RawMessage `json:"settings,omitempty"`
+		Use               *seal.Use       `json:"use,omitempty" doc:"Required before a credential can be entered."`
+		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$" doc:"Header that carries an effect's key; Idempotency-Key by default, empty when the system knows none."`
+		Lookup            *config.Lookup  `json:"lookup,omitempty"`
+	}
+}
+
+type updateConnection struct {
+	connectionPath
+	Body struct {
+		Settings          json.RawMessage `json:"settings,omitempty"`
+		Use               *seal.Use       `json:"use,omitempty" doc:"Can change while no credential is in force only."`
+		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$"`
+		Lookup            *config.Lookup  `json:"lookup,omitempty"`
+		State             string          `json:"state,omitempty" enum:"active,suspended"`
+	}
+}
+
+type connectionPath struct {
+	Connection string `path:"connection" maxLength:"64" doc:"Id or name."`
+}
+
+func (s *Server) registerConnections() {
+	tags := []string{"Connections"}
+	read := access{scope: scopeNamespace, permission: ConnectionsRead}
+	write := access{scope: scopeNamespace, permission: ConnectionsWrite}
+	handle(s, huma.Operation{
+		OperationID: "create-connection", Method: http.MethodPost, Path: "/v1/connections", Tags: tags,
+		Summary: "Create a connection", DefaultStatus: http.StatusCreated,
+	}, write, s.createConnection)
+	handle(s, huma.Operation{
+		OperationID: "list-connections", Method: http.MethodGet, Path: "/v1/connections", Tags: tags, Summary: "List connections",
+	}, read, func(ctx context.Context, c *caller, _ *struct{}) (*Output[List[Connection]], error) {
+		rows, err := c.cell.Door().ListConnections(ctx, c.namespace.ID)
+		if err != nil {
+			return nil, err
+		}
+		page := List[Connection]{Items: []Connection{}}
+		for _, row := range rows {
+			if row.State == rowDeleted {
+				continue
+			}
+			shown, err := c.showConnection(row)
+			if err != nil {
+				return nil, err
+			}
+			page.Items = append(page.Items, shown.Body)
+		}
+		return answer(page), nil
+	})
+	handle(s, huma.Operation{
+		OperationID: "get-connection", Method: http.MethodGet, Path: "/v1/connections/{connection}", Tags: tags, Summary: "Show a connection",
+	}, read, func(ctx context.Context, c *caller, in *connectionPath) (*Output[Connection], error) {
+		row, err := c.connection(ctx, in.Connection)
+		if err != nil {
+			return nil, err
+		}
+		return c.showConnection(row)
+	})
+	handle(s, huma.Operation{
+		OperationID: "update-connection", Method: http.MethodPatch, Path: "/v1/connections/{connection}", Tags: tags,
+		Summary:     "Change a connection",
+		Description: "What the credential is bound to (use) cannot change under it: revoke it first, and enter it again after.",
+	}, write, s.updateConnection)
+	handle(s, huma.Operation{
+		OperationID: "delete-connection", Method: http.MethodDelete, Path: "/v1/connections/{connection}", Tags: tags,
+		Summary: "Delete a connection and revoke its credential", DefaultStatus: http.StatusNoContent,
+	}, write, s.deleteConnection)
+}
+
+// connection finds a connection of the caller's namespace.
+func (c *caller) connection(ctx context.Context, idOrName string) (store.Connection, error) {
+	row, err := c.cell.Door().GetConnection(ctx, c.namespace.ID, idOrName)
+	if err == nil && row.State == rowDeleted {
+		err = schema.Errorf(schema.CodeNotFound, "there is no such connection")
+	}
+	return row, err
+}
+
+// setup opens a connection's settings.
+func (c *caller) setup(row store.Connection) (config.Connection, error) {
+	var opened config.Connection
+	err := c.cell.openJSON(place.Connection(c.org, row.ID), row.SettingsSealed, &opened)
+	return opened, err
+}
+
+func (c *caller) showConnection(row store.Connection) (*Output[Connection], error) {
+	opened, err := c.setup(row)
+	if err != nil {
+		return nil, err
+	}
+	shown := Connection{
+		ID: row.ID, Name: row.Name, Connector: row.Connector, State: row.State,
+		Settings: opened.Settings, IdempotencyHeader: opened.IdempotencyHeader, Lookup: opened.Lookup,
+		CredentialVersion: row.CredentialVersion, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+	}
+	if bound(opened.Use) {
+		shown.Use = &opened.Use
+	}
+	return answer(shown), nil
+}
+
+func bound(u seal.Use) bool { return len(u.Hosts) > 0 }
+
+// checkSetup validates what a connection is made of against its connector.
+func (s *Server) checkSetup(connector string, setup config.Connection) error {
+	k, ok := s.catalog.by[connector]
+	if !ok {
+		return schema.Errorf(schema.CodeInvalid, "there is no such connector").At("/connector").
+			Advise("GET /v1/connectors lists them.")
+	}
+	if err := k.check(setup.Settings); err != nil {
+		return err
+	}
+	if bound(setup.Use) {
+		if err := within("/use", seal.CheckUse(setup.Use)); err != nil {
+			return err
+		}
+	}
+	if setup.Lookup != nil {
+		if err := s.catalog.action(connector, setup.Lookup.Action, ""); err != nil {
+			return within("/lookup/action", err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) createConnection(ctx context.Context, c *caller, in *createConnection) (*Output[Connection], error) {
+	setup := config.Connection{Settings: in.Body.Settings, IdempotencyHeader: "Idempotency-Key", Lookup: in.Body.Lookup}
+	if len(setup.Settings) == 0 {
+		setup.Settings = json.RawMessage("{}")
+	}
+	if in.Body.Use != nil {
+		setup.Use = *in.Body.Use
+	}
+	if in.Body.IdempotencyHeader != nil {
+		setup.IdempotencyHeader = *in.Body.IdempotencyHeader
+	}
+	if err := s.checkSetup(in.Body.Connector, setup); err != nil {
+		return nil, err
+	}
+	now := s.now()
+	row := store.Connection{
+		ID: schema.NewID(schema.PrefixConnection), Namespace: c.namespace.ID, Name: in.Body.Name, Connector: in.Body.Connector,
+		State: rowActive, CreatedAt: now, UpdatedAt: now,
+	}
+	sealed, err := c.cell.sealJSON(place.Connection(c.org, row.ID), setup)
+	if err != nil {
+		return nil, err
+	}
+	row.SettingsSealed = sealed
+	draft, err := s.audit(c, "connection.create", row.ID, map[string]any{"name": row.Name, "connector": row.Connector, "hosts": setup.Use.Hosts})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.cell.Door().CreateConnection(ctx, row, draft); err != nil {
+		return nil, err
+	}
+	return c.showConnection(row)
+}
+
+func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConnection) (*Output[Connection], error) {
+	row, err := c.connection(ctx, in.Connection)
+	if err != nil {
+		return nil, err
+	}
+	setup, err := c.setup(row)
+	if err != nil {
+		return nil, err
+	}
+	changed := []string{}
+	if len(in.Body.Settings) > 0 {
+		setup.Settings, changed = in.Body.Settings, append(changed, "settings")
+	}
+	if in.Body.IdempotencyHeader != nil {
+		setup.IdempotencyHeader, changed = *in.Body.IdempotencyHeader, append(changed, "idempotency_header")
+	}
+	if in.Body.Lookup != nil {
+		setup.Lookup, changed = in.Body.Lookup, append(changed, "lookup")
+	}
+	if in.Body.Use != nil && !reflect.DeepEqual(setup.Use, *in.Body.Use) {
+		if err := c.unbound(ctx, row); err != nil {
+			return nil, err
+		}
+		setup.Use, changed = *in.Body.Use, append(changed, "use")
+	}
+	if in.Body.State != "" {
+		row.State, changed = in.Body.State, append(changed, "state")
+	}
+	if err := s.checkSetup(row.Connector, setup); err != nil {
+		return nil, err
+	}
+	if row.SettingsSealed, err = c.cell.sealJSON(place.Connection(c.org, row.ID), setup); err != nil {
+		return nil, err
+	}
+	row.UpdatedAt = s.now()
+	draft, err := s.audit(c, "connection.update", row.ID, map[string]any{"changed": changed, "state": row.State, "hosts": setup.Use.Hosts})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.cell.Door().UpdateConnection(ctx, row, draft); err != nil {
+		return nil, err
+	}
+	return c.showConnection(row)
+}
+
+// unbound refuses while a credential is in force: it is sealed together with
+// the use it was entered for.
+func (c *caller) unbound(ctx context.Context, row store.Connection) error {
+	current, err := c.credential(ctx, row)
+	if schema.CodeOf(err) == schema.CodeNotFound || (err == nil && current.State == credentialRevoked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return schema.Errorf(schema.CodeConflict, "the connection's credential is bound to its use").At("/use").
+		Advise("DELETE the credential, change the use, and enter the credential again.")
+}
+
+func (s *Server) deleteConnection(ctx context.Context, c *caller, in *connectionPath) (*nothing, error) {
+	row, err := c.connection(ctx, in.Connection)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.revoke(ctx, c, row); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+		return nil, err
+	}
+	// The revocation changed the row: write what is stored now.
+	if row, err = c.connection(ctx, row.ID); err != nil {
+		return nil, err
+	}
+	row.State, row.UpdatedAt = rowDeleted, s.now()
+	draft, err := s.audit(c, "connection.delete", row.ID, map[string]any{"name": row.Name})
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.cell.Door().UpdateConnection(ctx, row, draft)
+}
+
+// within puts the pointer of an error below another one.
+func within(at string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *schema.Error
+	if errors.As(err, &e) {
+		below := *e
+		below.Pointer = at + e.Pointer
+		return &below
+	}
+	return err
+}

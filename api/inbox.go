@@ -1,0 +1,61 @@
+package api
+
+import (
+	"context"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// inbound is an event before it is kept.
+type inbound struct {
+	kind    string
+	source  string // a source's id, or the flow's for a call
+	dedupe  string // empty: nothing repeats it
+	flow    store.Flow
+	version store.FlowVersion
+	payload config.Event
+}
+
+// latest finds a flow of the caller's namespace and its newest version, which
+// the event pins.
+func (c *caller) latest(ctx context.Context, idOrName string) (store.Flow, store.FlowVersion, error) {
+	flow, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, idOrName)
+	if err != nil {
+		return store.Flow{}, store.FlowVersion{}, err
+	}
+	version, err := c.cell.Door().GetFlowVersion(ctx, flow.ID, flow.Latest)
+	return flow, version, err
+}
+
+// accept keeps an event and wakes the cell. It returns only after the event is
+// on disk (invariant 6); one that was kept before is returned as it is stored.
+func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, repeated *store.Event, err error) {
+	event := store.Event{
+		ID: schema.NewID(schema.PrefixEvent), Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
+		Flow: in.flow.ID, FlowVersion: in.version.Version, Digest: in.version.Digest, ReceivedAt: s.now(),
+	}
+	event.DedupeKey = event.ID
+	if in.dedupe != "" {
+		event.DedupeKey = dedupe(in.source, in.dedupe)
+	}
+	if event.PayloadSealed, err = c.cell.sealJSON(place.Event(c.org, event.ID), in.payload); err != nil {
+		return "", nil, err
+	}
+	draft, err := s.audit(c, "event.accept", event.ID, map[string]any{"kind": in.kind, "flow": in.flow.ID, "version": in.version.Version})
+	if err != nil {
+		return "", nil, err
+	}
+	stored, duplicate, err := c.cell.Door().AcceptEvent(ctx, event, draft)
+	if err != nil {
+		return "", nil, err
+	}
+	// A repeated event rings too: the bell of the first may have been lost.
+	s.ring(c.org)
+	if duplicate {
+		return stored.ID, &stored, nil
+	}
+	return stored.ID, nil, nil
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// Paging is how lists are read: newest first, from a cursor.
+type Paging struct {
+	After string `query:"after" maxLength:"128" doc:"Cursor: next of the page before."`
+	Limit int    `query:"limit" default:"50" minimum:"1" maximum:"200"`
+}
+
+func (p Paging) store() store.Page { return store.Page{After: p.After, Limit: p.Limit} }
+
+// List is a page of items.
+type List[T any] struct {
+	Items []T    `json:"items" nullable:"false"`
+	Next  string `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one."`
+}
+
+// Output is an answer with a body.
+type Output[T any] struct {
+	Body T
+}
+
+// nothing is an answer without a body.
+type nothing struct{}
+
+func answer[T any](body T) *Output[T] { return &Output[T]{Body: body} }
+
+// listed makes a page of rows, which were asked for with a limit.
+func listed[R, T any](rows []R, limit int, show func(R) T, cursor func(R) string) List[T] {
+	page := List[T]{Items: make([]T, len(rows))}
+	for i, row := range rows {
+		page.Items[i] = show(row)
+	}
+	if len(rows) > 0 && len(rows) == limit {
+		page.Next = cursor(rows[len(rows)-1])
+	}
+	return page
+}
+
+// audit makes the audit entry of an act (invariant 8). What it tells beyond
+// who, what and where is sealed; it never holds a secret.
+func (s *Server) audit(c *caller, action, target string, detail map[string]any) (store.AuditDraft, error) {
+	draft := store.AuditDraft{Actor: c.actor, Action: action, Target: target, Namespace: c.namespace.ID}
+	if c.cell == nil || len(detail) == 0 {
+		return draft, nil
+	}
+	plain, err := json.Marshal(detail)
+	if err != nil {
+		return draft, schema.Errorf(schema.CodeInternal, "the audit detail cannot be written: %w", err)
+	}
+	draft.DetailSealed = c.cell.keys.Seal(place.Audit(c.org, auditDoor), plain)
+	return draft, nil
+}
+
+// sealJSON seals a value for its place.
+func (c *cell) sealJSON(at seal.Place, value any) ([]byte, error) {
+	plain, err := json.Marshal(value)
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeInternal, "a value cannot be written: %w", err)
+	}
+	defer clear(plain)
+	return c.keys.Seal(at, plain), nil
+}
+
+// openJSON opens what sealJSON sealed.
+func (c *cell) openJSON(at seal.Place, sealed []byte, value any) error {
+	plain, err := c.keys.Open(at, sealed)
+	if err != nil {
+		return schema.Errorf(schema.CodeInternal, "a stored value does not open: %w", err)
+	}
+	defer clear(plain)
+	if err := json.Unmarshal(plain, value); err != nil {
+		return schema.Errorf(schema.CodeInternal, "a stored value cannot be read")
+	}
+	return nil
+}
+
+// ring wakes the cell after its work is on disk.
+func (s *Server) ring(org string) { s.config.Bell(org) }
+
+// decodeBase64 takes standard base64 in its one spelling.
+func decodeBase64(text string) ([]byte, error) {
+	decoded, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && base64.StdEncoding.EncodeToString(decoded) != text {
+		err = schema.Errorf(schema.CodeInvalid, "not standard base64")
+	}
+	return decoded, err
+}
