@@ -1,0 +1,120 @@
+// Package keyring opens credentials: the only package that can, in the only
+// kind of process that holds the keys for it, the cell worker (invariant 1).
+//
+// It may import schema and schema/seal.
+package keyring
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"golang.org/x/crypto/nacl/box"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/seal"
+)
+
+// Keyring holds one cell's keys.
+type Keyring struct {
+	organization string
+	private      map[seal.KeyID]seal.PrivateKey
+	data         seal.DataKeys
+}
+
+// Opened is a credential for the moment of a call.
+type Opened struct {
+	Use    seal.Use
+	Values map[string]schema.Secret
+}
+
+// Wipe overwrites the values.
+func (o *Opened) Wipe() {
+	for _, v := range o.Values {
+		v.Wipe()
+	}
+}
+
+// New returns the keyring of an organization's cell.
+func New(organization string, private []seal.PrivateKey, data seal.DataKeys) *Keyring {
+	k := &Keyring{organization: organization, private: make(map[seal.KeyID]seal.PrivateKey, len(private)), data: data}
+	for _, p := range private {
+		k.private[p.Public().ID()] = p
+	}
+	return k
+}
+
+// Open opens one version of a connection's credential. Both layers are bound
+// to their place: a credential that was moved, planted with the public key
+// alone, replayed from an older version, or made for another organization does
+// not open, and the error is CodeRefused.
+func (k *Keyring) Open(outer []byte, connection string, version int) (*Opened, error) {
+	inner, err := k.data.Open(place.Credential(k.organization, connection, version), outer)
+	if err != nil {
+		return nil, err
+	}
+	id, sealed, err := seal.Split(seal.SuiteCredential, inner)
+	if err != nil {
+		return nil, err
+	}
+	private, ok := k.private[id]
+	if !ok {
+		return nil, refuse(connection, "was sealed to a key that this cell does not have")
+	}
+	public, secret := [seal.KeySize]byte(private.Public()), [seal.KeySize]byte(private.Reveal())
+	defer clear(secret[:])
+	plain, ok := box.OpenAnonymous(nil, sealed, &public, &secret)
+	if !ok {
+		return nil, refuse(connection, "was changed")
+	}
+	defer clear(plain)
+	text, ok := bytes.CutPrefix(plain, []byte(seal.CredentialMagic))
+	if !ok {
+		return nil, refuse(connection, "is of an unknown format")
+	}
+	return k.check(text, connection, version)
+}
+
+// sealedCredential decodes values as bytes that can be overwritten.
+type sealedCredential struct {
+	Organization string                     `json:"organization"`
+	Connection   string                     `json:"connection"`
+	Version      int                        `json:"version"`
+	Use          seal.Use                   `json:"use"`
+	Values       map[string]json.RawMessage `json:"values"`
+}
+
+func (k *Keyring) check(text []byte, connection string, version int) (*Opened, error) {
+	var c sealedCredential
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return nil, refuse(connection, "does not parse")
+	}
+	defer func() {
+		for _, v := range c.Values {
+			clear(v)
+		}
+	}()
+	if c.Organization != k.organization || c.Connection != connection || c.Version != version {
+		return nil, refuse(connection, "was entered for another place")
+	}
+	if seal.CheckUse(c.Use) != nil {
+		return nil, refuse(connection, "was entered for a use that is not allowed")
+	}
+	o := &Opened{Use: c.Use, Values: make(map[string]schema.Secret, len(c.Values))}
+	for name, raw := range c.Values {
+		var value string
+		if json.Unmarshal(raw, &value) != nil {
+			o.Wipe()
+			return nil, refuse(connection, "does not parse")
+		}
+		o.Values[name] = schema.NewSecret([]byte(value))
+	}
+	return o, nil
+}
+
+func refuse(connection, why string) *schema.Error {
+	return schema.Errorf(schema.CodeRefused, "the credential of connection %s %s", connection, why).
+		Advise("Enter the credential again.")
+}
