@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/server/common/api"
+	"go.temporal.io/server/common/authorization"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/tenonhq/tenon/schema/token"
+)
+
+const (
+	workflowService = "/temporal.api.workflowservice.v1.WorkflowService/"
+	operatorService = "/temporal.api.operatorservice.v1.OperatorService/"
+)
+
+// authorizer decides who may call what: nobody anything, but for what stands
+// here. The server's own authorizer knows reader, writer and admin only, and
+// its writer may poll as well as terminate.
+type authorizer struct{}
+
+var _ authorization.Authorizer = authorizer{}
+
+// Authorize implements [authorization.Authorizer].
+func (authorizer) Authorize(_ context.Context, caller *authorization.Claims, target *authorization.CallTarget) (authorization.Result, error) {
+	if allowed(caller, target) {
+		result := authorization.Result{Decision: authorization.DecisionAllow}
+		if caller != nil {
+			result.Principal = &commonpb.Principal{Type: caller.AuthType, Name: caller.Subject}
+		}
+		return result, nil
+	}
+	return authorization.Result{Decision: authorization.DecisionDeny}, nil
+}
+
+func allowed(caller *authorization.Claims, target *authorization.CallTarget) bool {
+	if target.APIName == healthpb.Health_Check_FullMethodName {
+		return true
+	}
+	if internal(caller) {
+		return true
+	}
+	claims, ok := ours(caller)
+	if !ok {
+		return false
+	}
+	switch claims.Role {
+	case token.RoleSystem:
+		_, api := cut(target.APIName)
+		return api != ""
+	case token.RoleCell:
+		return allowedTo(claims, target, cellAnywhere, cellInNamespace)
+	case token.RoleOperator:
+		return allowedTo(claims, target, operatorAnywhere, operatorInNamespace)
+	default:
+		return false
+	}
+}
+
+// internal recognizes the server's own services. Their claims are made by the
+// internal frontend's mapper, which only peers with the internode certificate
+// reach; our mapper never sets System or this type.
+func internal(c *authorization.Claims) bool {
+	return c != nil && c.AuthType == authorization.InternalPrincipalType && c.System == authorization.RoleAdmin
+}
+
+// allowedTo checks a call of a role that is bound to namespaces.
+func allowedTo(claims token.Claims, target *authorization.CallTarget, anywhere map[string]bool, inNamespace func(service, method string) bool) bool {
+	if anywhere[target.APIName] {
+		return true
+	}
+	if target.Namespace == "" || !slices.Contains(claims.Namespaces, target.Namespace) {
+		return false
+	}
+	// A namespace can be described by id as well as by name, and what is
+	// checked above is the name only.
+	if describe, ok := target.Request.(*workflowservice.DescribeNamespaceRequest); ok && describe.GetId() != "" {
+		return false
+	}
+	service, method := cut(target.APIName)
+	return inNamespace(service, method)
+}
+
+// cut splits the name of a method of the public services; for any other
+// service, the server's administrative one included, it returns nothing.
+func cut(apiName string) (service, method string) {
+	for _, s := range []string{workflowService, operatorService} {
+		if len(apiName) > len(s) && apiName[:len(s)] == s {
+			return s, apiName[len(s):]
+		}
+	}
+	return "", ""
+}
+
+// cellAnywhere is what a worker asks that concerns no namespace.
+var cellAnywhere = map[string]bool{workflowService + "GetSystemInfo": true}
+
+// cellInNamespace is what a cell's worker and relay call in their own namespace.
+func cellInNamespace(service, method string) bool {
+	return service == workflowService && cellMethods[method]
+}
+
+var cellMethods = map[string]bool{
+	"DescribeNamespace": true,
+
+	"PollWorkflowTaskQueue":        true,
+	"PollActivityTaskQueue":        true,
+	"RespondWorkflowTaskCompleted": true,
+	"RespondWorkflowTaskFailed":    true,
+	"RespondActivityTaskCompleted": true,
+	"RespondActivityTaskFailed":    true,
+	"RespondActivityTaskCanceled":  true,
+	"RespondQueryTaskCompleted":    true,
+	"RecordActivityTaskHeartbeat":  true,
+	"RecordWorkerHeartbeat":        true,
+	"ResetStickyTaskQueue":         true,
+	"ShutdownWorker":               true,
+
+	"StartWorkflowExecution":         true,
+	"SignalWorkflowExecution":        true,
+	"RequestCancelWorkflowExecution": true,
+	"TerminateWorkflowExecution":     true,
+	"DescribeWorkflowExecution":      true,
+	"ListWorkflowExecutions":         true,
+	"CountWorkflowExecutions":        true,
+	"GetWorkflowExecutionHistory":    true,
+}
+
+// operatorAnywhere is what tools ask before anything else: versions and
+// capabilities.
+var operatorAnywhere = map[string]bool{
+	workflowService + "GetSystemInfo":  true,
+	workflowService + "GetClusterInfo": true,
+}
+
+// operatorInNamespace is what a person with a tool may do in a namespace of
+// theirs: read everything, and signal, cancel and terminate. A poll is not a
+// read: it takes work away from the cell.
+func operatorInNamespace(service, method string) bool {
+	if service == operatorService {
+		return method == "ListSearchAttributes"
+	}
+	switch method {
+	case "SignalWorkflowExecution", "RequestCancelWorkflowExecution", "TerminateWorkflowExecution":
+		return true
+	}
+	about := api.GetMethodMetadata(service + method)
+	return about.Scope == api.ScopeNamespace && about.Access == api.AccessReadOnly
+}

@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+
+	serverlog "go.temporal.io/server/common/log"
+	"go.temporal.io/server/common/log/tag"
+)
+
+// logger carries the server's log lines to slog. The server calls ordinary
+// steps of its own start information; to an operator of Tenon they are
+// debugging, so each such line goes one level down. Its debug lines, which
+// quote requests and configuration, go nowhere.
+type logger struct {
+	to *slog.Logger
+}
+
+var (
+	_ serverlog.Logger      = logger{}
+	_ serverlog.WithLogger  = logger{}
+	_ serverlog.SLogWrapper = logger{}
+)
+
+func (l logger) Debug(string, ...tag.Tag)           {}
+func (l logger) Info(msg string, tags ...tag.Tag)   { l.write(slog.LevelDebug, msg, tags) }
+func (l logger) Warn(msg string, tags ...tag.Tag)   { l.write(slog.LevelWarn, msg, tags) }
+func (l logger) Error(msg string, tags ...tag.Tag)  { l.write(slog.LevelError, msg, tags) }
+func (l logger) DPanic(msg string, tags ...tag.Tag) { l.write(slog.LevelError, msg, tags) }
+
+// Panic logs and panics, as the server expects of it.
+func (l logger) Panic(msg string, tags ...tag.Tag) {
+	l.write(slog.LevelError, msg, tags)
+	panic("engine: " + msg)
+}
+
+// Fatal ends the process, by a panic so that deferred work still runs: the
+// server calls it where it cannot go on, and does not expect it to return.
+func (l logger) Fatal(msg string, tags ...tag.Tag) {
+	l.write(slog.LevelError, msg, tags)
+	panic("engine: " + msg)
+}
+
+// With implements [serverlog.WithLogger].
+func (l logger) With(tags ...tag.Tag) serverlog.Logger {
+	return logger{to: l.to.With(attributes(tags)...)}
+}
+
+// SLog implements [serverlog.SLogWrapper].
+func (l logger) SLog() *slog.Logger { return l.to }
+
+func (l logger) write(level slog.Level, msg string, tags []tag.Tag) {
+	ctx := context.Background()
+	if l.to.Enabled(ctx, level) {
+		l.to.Log(ctx, level, msg, attributes(tags)...)
+	}
+}
+
+func attributes(tags []tag.Tag) []any {
+	attrs := make([]any, 0, len(tags))
+	for _, t := range tags {
+		attrs = append(attrs, slog.Any(t.Key(), t.Value()))
+	}
+	return attrs
+}
