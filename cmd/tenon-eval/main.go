@@ -34,6 +34,8 @@ func run() error {
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(softMemory)
 	debug.SetMaxStack(maxStack)
+	// An end by lack of memory is expected: one line of it says enough.
+	debug.SetTraceback("none")
 	if err := limitMemory(); err != nil {
 		return err
 	}
