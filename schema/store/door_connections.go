@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/uptrace/bun"
+)
+
+// CreateConnection adds a connection; its name is unique in the namespace
+// among those that are not deleted.
+func (d *Door) CreateConnection(ctx context.Context, c Connection, a AuditDraft) error {
+	return d.s.w.do(ctx, "create the connection", func(t *txn) error {
+		row := c
+		if row.State == "" {
+			row.State = ConnectionActive
+		}
+		row.SettingsSealed = blob(row.SettingsSealed)
+		row.CredentialVersion = 0
+		stamp(&row.CreatedAt, &row.UpdatedAt)
+		if err := t.insert(&row); err != nil {
+			return err
+		}
+		t.audit(a)
+		return nil
+	})
+}
+
+// UpdateConnection writes a connection's sealed settings, state and scheme;
+// what is empty stays as it is. Name, connector and credential do not change
+// by it.
+func (d *Door) UpdateConnection(ctx context.Context, c Connection, a AuditDraft) error {
+	return d.s.w.do(ctx, "update the connection", func(t *txn) error {
+		err := t.change(func(db bun.IDB) query {
+			q := db.NewUpdate().Model((*Connection)(nil)).Set("updated_at = ?", now()).
+				Where("id = ? AND namespace = ?", c.ID, c.Namespace)
+			if c.SettingsSealed != nil {
+				q = q.Set("settings_sealed = ?", c.SettingsSealed)
+			}
+			if c.State != "" {
+				q = q.Set("state = ?", c.State)
+			}
+			if c.Scheme != "" {
+				q = q.Set("scheme = ?", c.Scheme)
+			}
+			return q
+		})
+		if err != nil {
+			return err
+		}
+		t.audit(a)
+		return nil
+	})
+}
+
+// GetConnection finds a connection of the namespace by id or name. A deleted
+// one is found by its id only.
+func (d *Door) GetConnection(ctx context.Context, namespace, idOrName string) (Connection, error) {
+	return one[Connection](ctx, d.s.Bun(), "connection", func(q *bun.SelectQuery) *bun.SelectQuery {
+		q = byIDOrName(q.Where("namespace = ?", namespace), schema.PrefixConnection, idOrName)
+		if schema.CheckID(schema.PrefixConnection, idOrName) != nil {
+			q = q.Where("state <> ?", ConnectionDeleted)
+		}
+		return q
+	})
+}
+
+// ListConnections lists the connections of a namespace, newest first, without
+// deleted ones.
+func (d *Door) ListConnections(ctx context.Context, namespace string) ([]Connection, error) {
+	return many[Connection](ctx, d.s.Bun(), "connections", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("namespace = ? AND state <> ?", namespace, ConnectionDeleted).Order("id DESC")
+	})
+}
+
+// PutCredential adds the next version of a connection's credential and makes
+// it the current one. Its number must follow the current one's, else
+// CodeConflict: the version is sealed into the credential, so a caller that
+// lost a race must seal again.
+func (d *Door) PutCredential(ctx context.Context, c Credential, a AuditDraft) error {
+	return d.s.w.do(ctx, "save the credential", func(t *txn) error {
+		db, tctx := t.Read()
+		conn, err := one[Connection](tctx, db, "connection", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("id = ? AND state <> ?", c.Connection, ConnectionDeleted)
+		})
+		if err != nil {
+			return err
+		}
+		if c.Version != conn.CredentialVersion+1 {
+			return schema.Errorf(schema.CodeConflict, "the credential's version must be %d", conn.CredentialVersion+1)
+		}
+		row := c
+		row.State = CredentialCurrent
+		stamp(&row.CreatedAt)
+		wdb, tctx := t.Write()
+		_, err = wdb.NewUpdate().Model((*Credential)(nil)).Set("state = ?", CredentialPrevious).
+			Where("connection = ? AND state = ?", c.Connection, CredentialCurrent).Exec(tctx)
+		if err != nil {
+			t.Failed = true
+			return err
+		}
+		if err := t.insert(&row); err != nil {
+			return err
+		}
+		err = t.change(func(db bun.IDB) query {
+			return db.NewUpdate().Model((*Connection)(nil)).Set("credential_version = ?", c.Version).Set("updated_at = ?", row.CreatedAt).
+				Where("id = ?", c.Connection)
+		})
+		if err != nil {
+			return err
+		}
+		t.audit(a)
+		return nil
+	})
+}
+
+// GetCredential finds a version of a connection's credential, sealed.
+func (d *Door) GetCredential(ctx context.Context, connection string, version int) (Credential, error) {
+	return one[Credential](ctx, d.s.Bun(), "credential", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("connection = ? AND version = ?", connection, version)
+	})
+}
+
+// RevokeCredential ends a version of a connection's credential and removes
+// its ciphertext. Revoking it again changes nothing.
+func (d *Door) RevokeCredential(ctx context.Context, connection string, version int, a AuditDraft) error {
+	return d.s.w.do(ctx, "revoke the credential", func(t *txn) error {
+		err := t.change(func(db bun.IDB) query {
+			return db.NewUpdate().Model((*Credential)(nil)).Set("state = ?", CredentialRevoked).Set("sealed = ?", []byte{}).
+				Where("connection = ? AND version = ?", connection, version)
+		})
+		if err != nil {
+			return err
+		}
+		t.audit(a)
+		return nil
+	})
+}

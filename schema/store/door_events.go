@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+
+	"github.com/tenonhq/tenon/schema/store/internal/database"
+	"github.com/tenonhq/tenon/schema/store/internal/group"
+)
+
+// acceptance is one event on its way in.
+type acceptance struct {
+	event     Event
+	draft     AuditDraft
+	duplicate bool
+}
+
+var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
+	err := t.accept(items)
+	if err == nil {
+		return nil
+	}
+	err = database.Error("accept the event", err)
+	errs := make([]error, len(items))
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+})
+
+// AcceptEvent keeps an event and returns it with its sequence number once it
+// is on disk. An event with the same source and dedupe key as an earlier one
+// adds nothing: the earlier one is returned, and duplicate is true.
+func (d *Door) AcceptEvent(ctx context.Context, e Event, a AuditDraft) (stored Event, duplicate bool, err error) {
+	stamp(&e.ReceivedAt)
+	item := &acceptance{event: e, draft: a}
+	if err := group.Together(ctx, d.s.w.committer, accept, item); err != nil {
+		return Event{}, false, err
+	}
+	if item.duplicate {
+		// Only its id and number are known by now.
+		stored, err = d.bySeq(ctx, item.event.Seq)
+		return stored, true, err
+	}
+	return item.event, false, nil
+}
+
+var eventRows = database.NewBulk("events", "ON CONFLICT (source, dedupe_key) DO NOTHING",
+	database.Column{Name: "received_at", Type: database.Int},
+	database.Column{Name: "flow_version", Type: database.Int},
+	database.Column{Name: "id", Type: database.Text},
+	database.Column{Name: "namespace", Type: database.Text},
+	database.Column{Name: "source", Type: database.Text},
+	database.Column{Name: "kind", Type: database.Text},
+	database.Column{Name: "dedupe_key", Type: database.Text},
+	database.Column{Name: "flow", Type: database.Text},
+	database.Column{Name: "digest", Type: database.Text},
+	database.Column{Name: "payload_sealed", Type: database.Bytes},
+)
+
+func (t *txn) accept(items []*acceptance) error {
+	rows := make([][]any, len(items))
+	for i, it := range items {
+		e := &it.event
+		rows[i] = []any{
+			micros(e.ReceivedAt), int64(e.FlowVersion), e.ID, e.Namespace, e.Source, e.Kind, e.DedupeKey, e.Flow, e.Digest,
+			blob(e.PayloadSealed),
+		}
+	}
+	seqs, err := t.insertEvents(rows, items)
+	if err != nil {
+		return err
+	}
+	for i, it := range items {
+		it.duplicate = seqs[i] == 0
+		if !it.duplicate {
+			it.event.Seq = seqs[i]
+			t.audit(it.draft)
+			continue
+		}
+		err := t.QueryRow("SELECT seq FROM events WHERE source = ? AND dedupe_key = ?",
+			[]any{it.event.Source, it.event.DedupeKey}, &it.event.Seq)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insertEvents returns the sequence number of each row, 0 for a duplicate.
+func (t *txn) insertEvents(rows [][]any, items []*acceptance) ([]int64, error) {
+	if !t.Postgres() {
+		return eventRows.InsertEach(t.Tx, rows)
+	}
+	byID := make(map[string]int64, len(rows))
+	err := eventRows.Returning(t.Tx, rows, "seq, id", func(seq int64, id string) { byID[id] = seq })
+	if err != nil {
+		return nil, err
+	}
+	seqs := make([]int64, len(rows))
+	for i, it := range items {
+		// Taken once: a batch may hold the very same event twice.
+		seqs[i] = byID[it.event.ID]
+		delete(byID, it.event.ID)
+	}
+	return seqs, nil
+}
+
+const selectEvents = `SELECT seq, id, namespace, source, kind, dedupe_key, flow, flow_version, digest, payload_sealed, received_at FROM events `
+
+func scanEvent(row scanner) (Event, error) {
+	var e Event
+	var at int64
+	err := row.Scan(&e.Seq, &e.ID, &e.Namespace, &e.Source, &e.Kind, &e.DedupeKey, &e.Flow, &e.FlowVersion, &e.Digest, &e.PayloadSealed, &at)
+	e.PayloadSealed, e.ReceivedAt = some(e.PayloadSealed), fromMicros(at)
+	return e, err
+}
+
+func (d *Door) bySeq(ctx context.Context, seq int64) (Event, error) {
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE seq = ?", seq)
+	return single("find the event", rows, err, scanEvent)
+}
+
+// EventsAfter lists events in the order of their sequence numbers. Whoever
+// reads on from the last one misses none: numbers become visible in order.
+func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, error) {
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE seq > ? ORDER BY seq LIMIT ?", seq, max)
+	return collect("list the events", rows, err, scanEvent)
+}
+
+// GetEvent finds an event of the namespace.
+func (d *Door) GetEvent(ctx context.Context, namespace, id string) (Event, error) {
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE id = ? AND namespace = ?", id, namespace)
+	return single("find the event", rows, err, scanEvent)
+}
+
+// ListEvents lists the events of a namespace, newest first.
+func (d *Door) ListEvents(ctx context.Context, namespace string, p Page) ([]Event, error) {
+	if p.After == "" {
+		rows, err := d.s.Query(ctx, selectEvents+"WHERE namespace = ? ORDER BY seq DESC LIMIT ?", namespace, limit(p.Limit))
+		return collect("list the events", rows, err, scanEvent)
+	}
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE namespace = ? AND seq < (SELECT seq FROM events WHERE id = ?) ORDER BY seq DESC LIMIT ?",
+		namespace, p.After, limit(p.Limit))
+	return collect("list the events", rows, err, scanEvent)
+}
+
+// AddCommand keeps a command and returns it with its sequence number.
+func (d *Door) AddCommand(ctx context.Context, c Command, a AuditDraft) (Command, error) {
+	stamp(&c.CreatedAt)
+	err := d.s.w.do(ctx, "save the command", func(t *txn) error {
+		const insert = `INSERT INTO commands (created_at, id, namespace, run, kind, args_sealed, actor) VALUES (?, ?, ?, ?, ?, ?, ?)`
+		if _, _, err := t.Exec(insert, micros(c.CreatedAt), c.ID, c.Namespace, c.Run, c.Kind, blob(c.ArgsSealed), c.By); err != nil {
+			return err
+		}
+		if err := t.QueryRow("SELECT seq FROM commands WHERE id = ?", []any{c.ID}, &c.Seq); err != nil {
+			return err
+		}
+		t.audit(a)
+		return nil
+	})
+	if err != nil {
+		return Command{}, err
+	}
+	return c, nil
+}
+
+// CommandsAfter lists commands in the order of their sequence numbers; see
+// [Door.EventsAfter].
+func (d *Door) CommandsAfter(ctx context.Context, seq int64, max int) ([]Command, error) {
+	rows, err := d.s.Query(ctx, `SELECT seq, id, namespace, run, kind, args_sealed, actor, created_at
+FROM commands WHERE seq > ? ORDER BY seq LIMIT ?`, seq, max)
+	return collect("list the commands", rows, err, func(row scanner) (Command, error) {
+		var c Command
+		var at int64
+		err := row.Scan(&c.Seq, &c.ID, &c.Namespace, &c.Run, &c.Kind, &c.ArgsSealed, &c.By, &at)
+		c.ArgsSealed, c.CreatedAt = some(c.ArgsSealed), fromMicros(at)
+		return c, err
+	})
+}

@@ -1,0 +1,139 @@
+package database
+
+import (
+	"strings"
+
+	"github.com/lib/pq"
+)
+
+// Type is a column's type in a [Bulk].
+type Type string
+
+// The types of columns.
+const (
+	Text  Type = "text"
+	Bytes Type = "bytea"
+	Int   Type = "bigint"
+	Bool  Type = "boolean"
+)
+
+// Column is a column of a [Bulk].
+type Column struct {
+	Name string
+	Type Type
+}
+
+// Bulk inserts many rows: on PostgreSQL with one prepared statement and one
+// array for each column, so that it costs one round trip however many there
+// are; on SQLite with one prepared statement a row.
+type Bulk struct {
+	columns []Column
+	one     string
+	many    string
+}
+
+// NewBulk makes the statements once. The conflict clause may be empty.
+func NewBulk(table, conflict string, columns ...Column) *Bulk {
+	names := make([]string, len(columns))
+	marks := make([]string, len(columns))
+	arrays := make([]string, len(columns))
+	for i, c := range columns {
+		names[i], marks[i], arrays[i] = c.Name, "?", "?::"+string(c.Type)+"[]"
+	}
+	head := "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") "
+	if conflict != "" {
+		conflict = " " + conflict
+	}
+	return &Bulk{
+		columns: columns,
+		one:     head + "VALUES (" + strings.Join(marks, ", ") + ")" + conflict,
+		// Rows come out of unnest in the arrays' order, and sequence numbers
+		// are given in it.
+		many: head + "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")" + conflict,
+	}
+}
+
+// Insert inserts the rows and returns how many were changed.
+func (b *Bulk) Insert(t *Tx, rows [][]any) (int64, error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	if t.Postgres() {
+		n, _, err := t.Exec(b.many, b.arrays(rows)...)
+		return n, err
+	}
+	var total int64
+	for _, row := range rows {
+		n, _, err := t.Exec(b.one, row...)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// InsertEach is Insert for SQLite, reporting each row's id, or 0 for a row
+// that the conflict clause left out.
+func (b *Bulk) InsertEach(t *Tx, rows [][]any) ([]int64, error) {
+	ids := make([]int64, len(rows))
+	for i, row := range rows {
+		n, last, err := t.Exec(b.one, row...)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			ids[i] = last
+		}
+	}
+	return ids, nil
+}
+
+// Returning is Insert for PostgreSQL with a RETURNING clause of a number and
+// a text; it calls each for every row returned.
+func (b *Bulk) Returning(t *Tx, rows [][]any, returning string, each func(int64, string)) error {
+	t.Writes++
+	found, err := t.Query(b.many+" RETURNING "+returning, b.arrays(rows)...)
+	if err != nil {
+		return err
+	}
+	defer found.Close() //nolint:errcheck // Err below tells
+	for found.Next() {
+		var n int64
+		var s string
+		if err := found.Scan(&n, &s); err != nil {
+			return err
+		}
+		each(n, s)
+	}
+	if err := found.Err(); err != nil {
+		t.Failed = true
+		return err
+	}
+	return nil
+}
+
+func (b *Bulk) arrays(rows [][]any) []any {
+	out := make([]any, len(b.columns))
+	for i, c := range b.columns {
+		switch c.Type {
+		case Text:
+			out[i] = pq.StringArray(column[string](rows, i))
+		case Bytes:
+			out[i] = pq.ByteaArray(column[[]byte](rows, i))
+		case Int:
+			out[i] = pq.Int64Array(column[int64](rows, i))
+		case Bool:
+			out[i] = pq.BoolArray(column[bool](rows, i))
+		}
+	}
+	return out
+}
+
+func column[T any](rows [][]any, i int) []T {
+	out := make([]T, len(rows))
+	for r, row := range rows {
+		out[r], _ = row[i].(T) // the zero value stands for nil
+	}
+	return out
+}

@@ -1,0 +1,219 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"strconv"
+	"strings"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/uptrace/bun"
+)
+
+// session is the writer's connection with its prepared statements. It is kept
+// while units keep coming, and goes back to the pool when none is left.
+type session struct {
+	conn       bun.Conn
+	statements map[string]*sql.Stmt
+}
+
+// Tx is a write transaction. It belongs to one goroutine.
+type Tx struct {
+	// Writes counts the statements that may have changed something.
+	Writes int
+	// Failed is set when a statement failed: PostgreSQL then takes no other.
+	Failed bool
+
+	db  *DB
+	s   *session
+	ctx context.Context //nolint:containedctx // the transaction's own, never a caller's
+}
+
+// Begin starts a write transaction. On PostgreSQL it waits for the other
+// writers of the schema, so that sequence numbers become visible in order.
+func (d *DB) Begin() (*Tx, error) {
+	if d.writer == nil {
+		return nil, schema.Errorf(schema.CodeForbidden, "this side of the cell is not written from here")
+	}
+	t, err := d.begin()
+	if err != nil {
+		// The kept connection may have died while nobody looked.
+		t, err = d.begin()
+	}
+	if err != nil {
+		return nil, Error("begin a transaction", err)
+	}
+	return t, nil
+}
+
+func (d *DB) begin() (*Tx, error) {
+	if d.session == nil {
+		conn, err := d.writer.Conn(d.background)
+		if err != nil {
+			return nil, err
+		}
+		d.session = &session{conn: conn, statements: make(map[string]*sql.Stmt)}
+	}
+	begin := "BEGIN IMMEDIATE"
+	if d.Postgres {
+		begin = "BEGIN; SELECT pg_advisory_xact_lock(" + strconv.FormatInt(d.lock, 10) + ")"
+	}
+	if _, err := d.session.conn.Conn.ExecContext(d.background, begin); err != nil {
+		d.drop()
+		return nil, err
+	}
+	return &Tx{db: d, s: d.session, ctx: d.background}, nil
+}
+
+// Commit makes the transaction durable.
+func (d *DB) Commit(t *Tx) error {
+	if _, err := t.s.conn.Conn.ExecContext(t.ctx, "COMMIT"); err != nil {
+		d.drop()
+		return Error("commit", err)
+	}
+	return nil
+}
+
+// Rollback undoes the transaction.
+func (d *DB) Rollback(t *Tx) {
+	if _, err := t.s.conn.Conn.ExecContext(t.ctx, "ROLLBACK"); err != nil {
+		d.drop()
+	}
+}
+
+// Idle gives the writer's connection back to the pool, which closes it after
+// IdleTime.
+func (d *DB) Idle() { d.release(false) }
+
+// drop closes a connection whose transaction is in doubt.
+func (d *DB) drop() { d.release(true) }
+
+func (d *DB) release(broken bool) {
+	if d.session == nil {
+		return
+	}
+	for _, s := range d.session.statements {
+		_ = s.Close()
+	}
+	if broken {
+		// An open transaction ends with its connection.
+		_ = d.session.conn.Conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	_ = d.session.conn.Close()
+	d.session = nil
+}
+
+func (t *Tx) statement(query string) (*sql.Stmt, error) {
+	if s, ok := t.s.statements[query]; ok {
+		return s, nil
+	}
+	s, err := t.s.conn.Conn.PrepareContext(t.ctx, t.db.rebind(query))
+	if err != nil {
+		t.Failed = true
+		return nil, err
+	}
+	t.s.statements[query] = s
+	return s, nil
+}
+
+// Exec runs a statement that changes something and returns how many rows it
+// changed, and on SQLite the last row's id.
+func (t *Tx) Exec(query string, args ...any) (changed, last int64, err error) {
+	s, err := t.statement(query)
+	if err != nil {
+		return 0, 0, err
+	}
+	t.Writes++
+	r, err := s.ExecContext(t.ctx, args...)
+	if err != nil {
+		t.Failed = true
+		return 0, 0, err
+	}
+	if changed, err = r.RowsAffected(); err != nil {
+		return 0, 0, err
+	}
+	if !t.db.Postgres {
+		last, err = r.LastInsertId()
+	}
+	return changed, last, err
+}
+
+// Query reads in the transaction. The caller closes the rows before the next
+// statement.
+func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.statement(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(t.ctx, args...)
+	if err != nil {
+		t.Failed = true
+	}
+	return rows, err
+}
+
+// QueryRow reads one row in the transaction.
+func (t *Tx) QueryRow(query string, args []any, into ...any) error {
+	s, err := t.statement(query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowContext(t.ctx, args...).Scan(into...)
+}
+
+// Postgres tells the dialect.
+func (t *Tx) Postgres() bool { return t.db.Postgres }
+
+// Read is for reads through bun in the transaction.
+func (t *Tx) Read() (bun.IDB, context.Context) { return t.s.conn, t.ctx }
+
+// Write is for writes through bun in the transaction.
+func (t *Tx) Write() (bun.IDB, context.Context) {
+	t.Writes++
+	return t.s.conn, t.ctx
+}
+
+// Query reads outside a transaction with a prepared statement.
+func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := d.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+func (d *DB) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := d.statements.Load(query); ok {
+		return s.(*sql.Stmt), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	s, err := d.reader.DB.PrepareContext(ctx, d.rebind(query))
+	if err != nil {
+		return nil, err
+	}
+	if first, loaded := d.statements.LoadOrStore(query, s); loaded {
+		_ = s.Close()
+		return first.(*sql.Stmt), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	return s, nil
+}
+
+// rebind numbers the placeholders for PostgreSQL. Our statements have no "?"
+// in text.
+func (d *DB) rebind(query string) string {
+	if !d.Postgres {
+		return query
+	}
+	var b strings.Builder
+	n := 0
+	for _, c := range []byte(query) {
+		if c != '?' {
+			b.WriteByte(c)
+			continue
+		}
+		n++
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(n))
+	}
+	return b.String()
+}

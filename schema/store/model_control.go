@@ -1,0 +1,88 @@
+package store
+
+import (
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// The states of an organization and of its cell.
+const (
+	OrganizationProvisioning = "provisioning"
+	OrganizationActive       = "active"
+	OrganizationSuspended    = "suspended"
+	OrganizationDeleting     = "deleting"
+
+	CellProvisioning = OrganizationProvisioning
+	CellActive       = OrganizationActive
+	CellSuspended    = OrganizationSuspended
+	CellDeleting     = OrganizationDeleting
+	// CellDeleted is a cell that no host may claim anymore.
+	CellDeleted = "deleted"
+)
+
+// Organization is a customer.
+type Organization struct {
+	ID        string `bun:",pk"`
+	Name      string
+	State     string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// CellRow says which host runs an organization's cell. An owner is known by
+// Host and Epoch together: a host that comes back after its lease ended finds
+// a higher epoch.
+type CellRow struct {
+	bun.BaseModel `bun:"table:cells"`
+
+	Organization string `bun:",pk"`
+	State        string
+	Host         string
+	Epoch        int64
+	LeaseUntil   time.Time
+	// WakeAt is when a hibernating cell must run again; nil for never.
+	WakeAt    *time.Time
+	UpdatedAt time.Time
+}
+
+// Key is an API key. Hash is all that is kept of its secret part.
+type Key struct {
+	ID string `bun:",pk"`
+	// Organization is empty for a key of the platform.
+	Organization string
+	// Namespace is empty for a key of all namespaces.
+	Namespace   string
+	Name        string
+	Hash        []byte
+	Permissions []string `bun:"type:text"`
+	CreatedAt   time.Time
+	CreatedBy   string
+	ExpiresAt   *time.Time
+	RevokedAt   *time.Time
+	LastUsedAt  *time.Time
+}
+
+// Route finds the organization of a webhook source.
+type Route struct {
+	Source       string `bun:",pk"`
+	Organization string
+}
+
+func (o *Organization) utc() { inUTC(&o.CreatedAt, &o.UpdatedAt) }
+
+func (c *CellRow) utc() { inUTC(&c.LeaseUntil, c.WakeAt, &c.UpdatedAt) }
+
+func (k *Key) utc() { inUTC(&k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.LastUsedAt) }
+
+func (*Route) utc() {}
+
+// inUTC takes the location out of what a driver returned: callers compare and
+// print times, and get the same from both databases.
+func inUTC(times ...*time.Time) {
+	for _, t := range times {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package store
+
+import "time"
+
+// The states of a connection, of a source and of a flow.
+const (
+	ConnectionActive    = "active"
+	ConnectionSuspended = "suspended"
+	ConnectionDeleted   = "deleted"
+
+	SourceActive    = "active"
+	SourceSuspended = "suspended"
+	SourceDeleted   = "deleted"
+
+	FlowActive = "active"
+)
+
+// The states of a credential's version.
+const (
+	CredentialCurrent  = "current"
+	CredentialPrevious = "previous"
+	CredentialRevoked  = "revoked"
+)
+
+// Namespace is an environment inside the organization.
+type Namespace struct {
+	ID        string `bun:",pk"`
+	Name      string
+	CreatedAt time.Time
+}
+
+// Connection is a connector set up for one account of one system.
+type Connection struct {
+	ID             string `bun:",pk"`
+	Namespace      string
+	Name           string
+	Connector      string
+	SettingsSealed []byte
+	State          string
+	// CredentialVersion is the current version; 0 without a credential.
+	CredentialVersion int
+	Scheme            string
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+// Credential is one sealed version of a connection's secret values.
+type Credential struct {
+	ID         string `bun:",pk"`
+	Connection string
+	Version    int
+	Sealed     []byte
+	State      string
+	CreatedBy  string
+	CreatedAt  time.Time
+	RotateBy   *time.Time
+}
+
+// Flow names a sequence of immutable versions.
+type Flow struct {
+	ID        string `bun:",pk"`
+	Namespace string
+	Name      string
+	// Latest is the number of the newest version.
+	Latest    int
+	State     string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// FlowVersion is an immutable flow document.
+type FlowVersion struct {
+	Flow           string `bun:",pk"`
+	Version        int    `bun:",pk"`
+	Namespace      string
+	Digest         string
+	DocumentSealed []byte
+	// Straight: no wait, listen or sub-flow, so that many runs may share a carrier.
+	Straight  bool
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+// Source receives the events of one sender for one flow.
+type Source struct {
+	ID           string `bun:",pk"`
+	Namespace    string
+	Name         string
+	Flow         string
+	Verifier     string
+	ConfigSealed []byte
+	State        string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+// Event is one inbound message. Seq orders events as they became visible.
+type Event struct {
+	Seq       int64
+	ID        string
+	Namespace string
+	Source    string
+	// Kind is webhook, call or schedule.
+	Kind string
+	// DedupeKey is unique for its source.
+	DedupeKey     string
+	Flow          string
+	FlowVersion   int
+	Digest        string
+	PayloadSealed []byte
+	ReceivedAt    time.Time
+}
+
+// Command is what a person asked of a run. Seq orders commands as they became
+// visible.
+type Command struct {
+	Seq       int64
+	ID        string
+	Namespace string
+	Run       string
+	// Kind is cancel, resolve or retry.
+	Kind       string
+	ArgsSealed []byte
+	By         string
+	CreatedAt  time.Time
+}
+
+func (n *Namespace) utc() { inUTC(&n.CreatedAt) }
+
+func (c *Connection) utc() { inUTC(&c.CreatedAt, &c.UpdatedAt) }
+
+func (c *Credential) utc() { inUTC(&c.CreatedAt, c.RotateBy) }
+
+func (f *Flow) utc() { inUTC(&f.CreatedAt, &f.UpdatedAt) }
+
+func (v *FlowVersion) utc() { inUTC(&v.CreatedAt) }
+
+func (s *Source) utc() { inUTC(&s.CreatedAt, &s.UpdatedAt) }

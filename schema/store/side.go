@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"embed"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store/internal/database"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// side is one database of ours, or one schema of one: its tables, its chain
+// of the audit log, and the committer through which all its writes go.
+type side struct {
+	*database.DB
+	chain string
+	w     *writer
+}
+
+// locks are the advisory locks that order the writers of a schema on
+// PostgreSQL. The numbers are ours alone within a database of ours.
+var locks = map[string]int64{
+	ChainControl: 0x74656e6f6e01,
+	ChainDoor:    0x74656e6f6e02,
+	ChainWork:    0x74656e6f6e03,
+}
+
+func openSide(ctx context.Context, url, chain string, readOnly, migrate bool) (*side, error) {
+	db, err := database.Open(ctx, database.Options{URL: url, Schema: chain, Lock: locks[chain], ReadOnly: readOnly})
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, db, chain, migrate); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return &side{DB: db, chain: chain, w: newWriter(db, chain)}, nil
+}
+
+func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) error {
+	known, err := db.Migrations(migrations, "migrations/"+chain)
+	if err != nil {
+		return err
+	}
+	if migrate {
+		if err := db.EnsureSchema(ctx); err != nil {
+			return err
+		}
+		return db.Migrate(ctx, known)
+	}
+	older, err := db.Check(ctx, known)
+	if err != nil {
+		return err
+	}
+	if older {
+		return schema.Errorf(schema.CodeUnavailable, "the %s database is not migrated yet", chain)
+	}
+	return nil
+}
+
+// close waits for what was accepted.
+func (s *side) close() error {
+	s.w.committer.Close()
+	return s.DB.Close()
+}
+
+// Commits is how many transactions were committed, for measuring how well
+// writes share them.
+func (s *side) Commits() int64 { return s.w.committer.Commits() }

@@ -1,0 +1,278 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+
+	"github.com/lib/pq"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store/internal/database"
+	"github.com/tenonhq/tenon/schema/store/internal/group"
+)
+
+// Commit writes what an owner of a run did, in one transaction. CodeFenced
+// means that the run is another's now, or has ended; CodeConflict that a step
+// or an effect is already there with other content. Then nothing was written.
+// After any other error it may be repeated as it is.
+func (w *Work) Commit(ctx context.Context, c RunCommit) error {
+	return group.Together(ctx, w.s.w.committer, commits, &c)
+}
+
+var commits = group.NewKind(func(t *txn, items []*RunCommit) []error {
+	errs := make([]error, len(items))
+	if err := t.commitRuns(items, errs); err != nil {
+		err = database.Error("commit the run", err)
+		for i := range errs {
+			errs[i] = err
+		}
+	}
+	return errs
+})
+
+// commitRuns sets the errors of the commits that are fenced, and writes the
+// others.
+func (t *txn) commitRuns(items []*RunCommit, errs []error) error {
+	ids := make([]string, len(items))
+	for i, c := range items {
+		ids[i] = c.Run
+	}
+	held, err := t.hold(ids)
+	if err != nil {
+		return err
+	}
+	owners := make([]*holding, 0, len(items))
+	steps := make([][]Step, 0, len(items))
+	effects := make([][]Effect, 0, len(items))
+	for i, c := range items {
+		h := held[c.Run]
+		if err := h.fence(c); err != nil {
+			errs[i] = group.Refuse(err)
+			continue
+		}
+		h.apply(c)
+		owners, steps, effects = append(owners, h), append(steps, c.Steps), append(effects, c.Effects)
+		t.audit(c.Audit...)
+	}
+	if err := t.putSteps(owners, steps); err != nil {
+		return err
+	}
+	if err := t.putEffects(owners, effects); err != nil {
+		return err
+	}
+	return t.putRuns(owners)
+}
+
+// holding is what a commit needs to know of a run, and what becomes of it.
+type holding struct {
+	seq, epoch     int64
+	carrier, state string
+	started, ended int64
+	errorType      string
+	result         []byte
+	setResult      bool
+	dirty          bool
+}
+
+// hold reads the runs under the writers' lock, so that no other transaction
+// changes their owners before this one ends.
+func (t *txn) hold(ids []string) (map[string]*holding, error) {
+	const query = "SELECT id, seq, epoch, carrier, state, started_at, ended_at, error_type FROM runs WHERE id = "
+	held := make(map[string]*holding, len(ids))
+	read := func(rows *sql.Rows, err error) error {
+		_, err = collect("find the run", rows, err, func(row scanner) (struct{}, error) {
+			var id string
+			h := &holding{}
+			err := row.Scan(&id, &h.seq, &h.epoch, &h.carrier, &h.state, &h.started, &h.ended, &h.errorType)
+			held[id] = h
+			return struct{}{}, err
+		})
+		return err
+	}
+	if t.Postgres() {
+		err := read(t.Query(query+"ANY(?)", pq.StringArray(ids)))
+		return held, err
+	}
+	for _, id := range ids {
+		if held[id] != nil {
+			continue
+		}
+		if err := read(t.Query(query+"?", id)); err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
+func (h *holding) fence(c *RunCommit) error {
+	switch {
+	case h == nil:
+		return errNone("find the run")
+	case h.carrier != c.Carrier || h.epoch != c.Epoch:
+		return schema.Errorf(schema.CodeFenced, "the run has another owner")
+	case Terminal(h.state):
+		return schema.Errorf(schema.CodeFenced, "the run has ended")
+	}
+	return nil
+}
+
+func (h *holding) apply(c *RunCommit) {
+	if c.State != "" && c.State != h.state {
+		h.state, h.dirty = c.State, true
+	}
+	if h.started == 0 && c.StartedAt != nil {
+		h.started, h.dirty = micros(*c.StartedAt), true
+	}
+	if c.End != nil {
+		h.state, h.ended, h.errorType = c.End.State, micros(c.End.At), c.End.ErrorType
+		h.result, h.setResult, h.dirty = blob(c.End.ResultSealed), true, true
+	}
+}
+
+// become is what a command makes of a run: one that goes on has no result.
+func (h *holding) become(state string) {
+	h.state, h.dirty = state, true
+	if Terminal(state) {
+		h.ended = micros(now())
+		return
+	}
+	h.ended, h.errorType, h.result, h.setResult = 0, "", []byte{}, true
+}
+
+var stepRows = database.NewBulk("steps", "ON CONFLICT (run, key) DO NOTHING",
+	database.Column{Name: "run", Type: database.Int},
+	database.Column{Name: "key", Type: database.Text},
+	database.Column{Name: "started_at", Type: database.Int},
+	database.Column{Name: "ended_at", Type: database.Int},
+	database.Column{Name: "pointer", Type: database.Text},
+	database.Column{Name: "kind", Type: database.Text},
+	database.Column{Name: "phase", Type: database.Text},
+	database.Column{Name: "state", Type: database.Text},
+	database.Column{Name: "record_sealed", Type: database.Bytes},
+)
+
+func (t *txn) putSteps(owners []*holding, steps [][]Step) error {
+	var rows [][]any
+	for i, h := range owners {
+		for _, s := range steps[i] {
+			rows = append(rows, []any{
+				h.seq, s.Key, micros(s.StartedAt), micros(s.EndedAt), s.Pointer, s.Kind, s.Phase, s.State, blob(s.RecordSealed),
+			})
+		}
+	}
+	n, err := stepRows.Insert(t.Tx, rows)
+	if err != nil || n == int64(len(rows)) {
+		return err
+	}
+	// Some were there before: a commit that is repeated, or a second answer
+	// to a question that has one (invariant 7).
+	for _, row := range rows {
+		var kept []byte
+		if err := t.QueryRow("SELECT record_sealed FROM steps WHERE run = ? AND key = ?", row[:2], &kept); err != nil {
+			return err
+		}
+		if want, _ := row[len(row)-1].([]byte); !bytes.Equal(kept, want) {
+			return schema.Errorf(schema.CodeConflict, "a step of the run is journalled already, with another record")
+		}
+	}
+	return nil
+}
+
+// An effect's identity does not change, and one that is done stays done.
+const effectConflict = `ON CONFLICT (run, key) DO UPDATE SET epoch = excluded.epoch, attempts = excluded.attempts,
+updated_at = excluded.updated_at, owner = excluded.owner, state = excluded.state, outcome_sealed = excluded.outcome_sealed
+WHERE effects.id = excluded.id AND effects.digest = excluded.digest AND effects.idempotency_key = excluded.idempotency_key
+AND (effects.state <> 'done' OR excluded.state = 'done')`
+
+var effectRows = database.NewBulk("effects", effectConflict,
+	database.Column{Name: "run", Type: database.Int},
+	database.Column{Name: "key", Type: database.Text},
+	database.Column{Name: "epoch", Type: database.Int},
+	database.Column{Name: "attempts", Type: database.Int},
+	database.Column{Name: "created_at", Type: database.Int},
+	database.Column{Name: "updated_at", Type: database.Int},
+	database.Column{Name: "id", Type: database.Text},
+	database.Column{Name: "connection", Type: database.Text},
+	database.Column{Name: "action", Type: database.Text},
+	database.Column{Name: "idempotency_key", Type: database.Text},
+	database.Column{Name: "owner", Type: database.Text},
+	database.Column{Name: "state", Type: database.Text},
+	database.Column{Name: "digest", Type: database.Bytes},
+	database.Column{Name: "outcome_sealed", Type: database.Bytes},
+)
+
+func (t *txn) putEffects(owners []*holding, effects [][]Effect) error {
+	type place struct {
+		run int64
+		key string
+	}
+	// One statement may touch a row once: of several states of one effect
+	// only the last is written, if all are of the same effect.
+	last := make(map[place]int)
+	var rows [][]any
+	for i, h := range owners {
+		for _, e := range effects[i] {
+			stamp(&e.CreatedAt, &e.UpdatedAt)
+			row := []any{
+				h.seq, e.Key, e.Epoch, int64(e.Attempts), micros(e.CreatedAt), micros(e.UpdatedAt), e.ID, e.Connection, e.Action,
+				e.IdempotencyKey, e.Owner, e.State, blob(e.Digest), blob(e.OutcomeSealed),
+			}
+			at, again := last[place{h.seq, e.Key}]
+			if !again {
+				last[place{h.seq, e.Key}] = len(rows)
+				rows = append(rows, row)
+				continue
+			}
+			before, _ := rows[at][12].([]byte)
+			if rows[at][6] != row[6] || !bytes.Equal(before, e.Digest) {
+				return otherEffect()
+			}
+			rows[at] = row
+		}
+	}
+	n, err := effectRows.Insert(t.Tx, rows)
+	if err == nil && n != int64(len(rows)) {
+		return otherEffect()
+	}
+	return err
+}
+
+func otherEffect() error {
+	return schema.Errorf(schema.CodeConflict, "an effect of the run is in the ledger already, with another request or outcome")
+}
+
+const updateRuns = `UPDATE runs SET epoch = v.epoch, carrier = v.carrier, state = v.state, started_at = v.started, ended_at = v.ended,
+error_type = v.error, result_sealed = CASE WHEN v.has THEN v.result ELSE result_sealed END
+FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::text[], ?::boolean[], ?::bytea[])
+AS v(seq, epoch, carrier, state, started, ended, error, has, result) WHERE runs.seq = v.seq`
+
+const updateRun = `UPDATE runs SET epoch = ?, carrier = ?, state = ?, started_at = ?, ended_at = ?, error_type = ?,
+result_sealed = CASE WHEN ? THEN ? ELSE result_sealed END WHERE seq = ?`
+
+func (t *txn) putRuns(held []*holding) error {
+	var seqs, epochs, started, ended pq.Int64Array
+	var carriers, states, errorTypes pq.StringArray
+	var has pq.BoolArray
+	var results pq.ByteaArray
+	for _, h := range held {
+		if !h.dirty {
+			continue
+		}
+		h.dirty = false // several commits of one run share its holding
+		if !t.Postgres() {
+			_, _, err := t.Exec(updateRun, h.epoch, h.carrier, h.state, h.started, h.ended, h.errorType, h.setResult, h.result, h.seq)
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		seqs, epochs, started, ended = append(seqs, h.seq), append(epochs, h.epoch), append(started, h.started), append(ended, h.ended)
+		carriers, states, errorTypes = append(carriers, h.carrier), append(states, h.state), append(errorTypes, h.errorType)
+		has, results = append(has, h.setResult), append(results, h.result)
+	}
+	if len(seqs) == 0 {
+		return nil
+	}
+	_, _, err := t.Exec(updateRuns, seqs, epochs, carriers, states, started, ended, errorTypes, has, results)
+	return err
+}

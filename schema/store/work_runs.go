@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+
+	"github.com/tenonhq/tenon/schema/store/internal/database"
+)
+
+var runRows = database.NewBulk("runs", "ON CONFLICT DO NOTHING",
+	database.Column{Name: "seq", Type: database.Int},
+	database.Column{Name: "epoch", Type: database.Int},
+	database.Column{Name: "created_at", Type: database.Int},
+	database.Column{Name: "started_at", Type: database.Int},
+	database.Column{Name: "ended_at", Type: database.Int},
+	database.Column{Name: "flow_version", Type: database.Int},
+	database.Column{Name: "straight", Type: database.Bool},
+	database.Column{Name: "id", Type: database.Text},
+	database.Column{Name: "namespace", Type: database.Text},
+	database.Column{Name: "event", Type: database.Text},
+	database.Column{Name: "flow", Type: database.Text},
+	database.Column{Name: "digest", Type: database.Text},
+	database.Column{Name: "carrier", Type: database.Text},
+	database.Column{Name: "state", Type: database.Text},
+	database.Column{Name: "error_type", Type: database.Text},
+	database.Column{Name: "result_sealed", Type: database.Bytes},
+)
+
+const selectRuns = `SELECT seq, id, namespace, event, flow, flow_version, digest, straight, carrier, epoch, state,
+created_at, started_at, ended_at, error_type, result_sealed FROM runs `
+
+func scanRun(row scanner) (Run, error) {
+	var r Run
+	var created, started, ended int64
+	err := row.Scan(&r.EventSeq, &r.ID, &r.Namespace, &r.Event, &r.Flow, &r.FlowVersion, &r.Digest, &r.Straight, &r.Carrier,
+		&r.Epoch, &r.State, &created, &started, &ended, &r.ErrorType, &r.ResultSealed)
+	r.CreatedAt, r.StartedAt, r.EndedAt = fromMicros(created), fromMicrosAt(started), fromMicrosAt(ended)
+	r.ResultSealed = some(r.ResultSealed)
+	return r, err
+}
+
+// LoadRun finds a run with its journal and its effects.
+func (w *Work) LoadRun(ctx context.Context, id string) (Run, []Step, []Effect, error) {
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE id = ?", id)
+	run, err := single("find the run", rows, err, scanRun)
+	if err != nil {
+		return Run{}, nil, nil, err
+	}
+	steps, err := w.ListSteps(ctx, id)
+	if err != nil {
+		return Run{}, nil, nil, err
+	}
+	effects, err := w.ListEffects(ctx, id)
+	if err != nil {
+		return Run{}, nil, nil, err
+	}
+	return run, steps, effects, nil
+}
+
+// GetRun finds a run of the namespace.
+func (w *Work) GetRun(ctx context.Context, namespace, id string) (Run, error) {
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE id = ? AND namespace = ?", id, namespace)
+	return single("find the run", rows, err, scanRun)
+}
+
+// OpenRuns lists the runs that are pending, running or waiting, oldest first.
+func (w *Work) OpenRuns(ctx context.Context) ([]Run, error) {
+	// The condition is the index's own, word for word.
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE state IN ('pending', 'running', 'waiting') ORDER BY seq")
+	return collect("list the runs", rows, err, scanRun)
+}
+
+// ListRuns lists runs, newest first.
+func (w *Work) ListRuns(ctx context.Context, f RunFilter) ([]Run, error) {
+	var where []string
+	var args []any
+	add := func(condition, value string) {
+		if value != "" {
+			where, args = append(where, condition), append(args, value)
+		}
+	}
+	add("namespace = ?", f.Namespace)
+	add("flow = ?", f.Flow)
+	add("state = ?", f.State)
+	add("seq < (SELECT seq FROM runs WHERE id = ?)", f.After)
+	rows, err := w.s.Query(ctx, selectRuns+whereAll(where)+"ORDER BY seq DESC LIMIT ?", append(args, limit(f.Limit))...)
+	return collect("list the runs", rows, err, scanRun)
+}
+
+// ListSteps lists a run's journal in the order in which the steps started.
+func (w *Work) ListSteps(ctx context.Context, run string) ([]Step, error) {
+	rows, err := w.s.Query(ctx, `SELECT s.key, s.pointer, s.kind, s.phase, s.state, s.started_at, s.ended_at, s.record_sealed
+FROM steps s JOIN runs r ON r.seq = s.run WHERE r.id = ? ORDER BY s.started_at, s.key`, run)
+	return collect("list the steps", rows, err, func(row scanner) (Step, error) {
+		s := Step{Run: run}
+		var started, ended int64
+		err := row.Scan(&s.Key, &s.Pointer, &s.Kind, &s.Phase, &s.State, &started, &ended, &s.RecordSealed)
+		s.StartedAt, s.EndedAt, s.RecordSealed = fromMicros(started), fromMicros(ended), some(s.RecordSealed)
+		return s, err
+	})
+}
+
+// ListEffects lists a run's effects in the order in which they were intended.
+func (w *Work) ListEffects(ctx context.Context, run string) ([]Effect, error) {
+	rows, err := w.s.Query(ctx, `SELECT e.id, e.key, e.connection, e.action, e.digest, e.idempotency_key, e.epoch, e.owner, e.state,
+e.attempts, e.outcome_sealed, e.created_at, e.updated_at
+FROM effects e JOIN runs r ON r.seq = e.run WHERE r.id = ? ORDER BY e.created_at, e.key`, run)
+	return collect("list the effects", rows, err, func(row scanner) (Effect, error) {
+		e := Effect{Run: run}
+		var created, updated int64
+		err := row.Scan(&e.ID, &e.Key, &e.Connection, &e.Action, &e.Digest, &e.IdempotencyKey, &e.Epoch, &e.Owner, &e.State,
+			&e.Attempts, &e.OutcomeSealed, &created, &updated)
+		e.CreatedAt, e.UpdatedAt = fromMicros(created), fromMicros(updated)
+		e.Digest, e.OutcomeSealed = some(e.Digest), some(e.OutcomeSealed)
+		return e, err
+	})
+}

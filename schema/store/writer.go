@@ -1,0 +1,210 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store/internal/database"
+	"github.com/tenonhq/tenon/schema/store/internal/group"
+)
+
+// writer runs units of work in shared transactions and ends each transaction
+// with the audit entries of all its units, in one statement.
+type writer struct {
+	db        *database.DB
+	chain     string
+	committer *group.Committer[*txn]
+	// head is the last entry this process committed.
+	head AuditHead
+}
+
+// txn is a write transaction with its part of the audit log.
+type txn struct {
+	*database.Tx
+	drafts []AuditDraft
+	head   AuditHead
+}
+
+func newWriter(db *database.DB, chain string) *writer {
+	w := &writer{db: db, chain: chain}
+	w.committer = group.New[*txn](w)
+	return w
+}
+
+// do runs one unit of work. doing describes it in errors.
+func (w *writer) do(ctx context.Context, doing string, run func(*txn) error) error {
+	return w.committer.Do(ctx, func(t *txn) error { return t.guard(doing, run) })
+}
+
+// guard gives an error its code, and lets the rest of the transaction go on
+// when nothing was written. Drafts of a failed unit are dropped.
+func (t *txn) guard(doing string, run func(*txn) error) error {
+	writes, drafts := t.Writes, len(t.drafts)
+	err := run(t)
+	if err == nil {
+		return nil
+	}
+	t.drafts = t.drafts[:drafts]
+	coded := database.Error(doing, err)
+	if t.Writes == writes && !t.Failed {
+		return group.Refuse(coded)
+	}
+	return coded
+}
+
+func (t *txn) audit(drafts ...AuditDraft) { t.drafts = append(t.drafts, drafts...) }
+
+// Begin starts a transaction.
+func (w *writer) Begin() (*txn, error) {
+	t, err := w.db.Begin()
+	if err != nil {
+		return nil, err
+	}
+	return &txn{Tx: t}, nil
+}
+
+// Commit appends the audit entries and commits.
+func (w *writer) Commit(t *txn) error {
+	if err := w.append(t); err != nil {
+		w.db.Rollback(t.Tx)
+		return database.Error("write the audit log", err)
+	}
+	if err := w.db.Commit(t.Tx); err != nil {
+		return err
+	}
+	if len(t.drafts) > 0 {
+		w.head = t.head
+	}
+	return nil
+}
+
+// Rollback undoes the transaction.
+func (w *writer) Rollback(t *txn) { w.db.Rollback(t.Tx) }
+
+// Idle gives the connection back.
+func (w *writer) Idle() { w.db.Idle() }
+
+var auditRows = database.NewBulk("audit", "",
+	database.Column{Name: "seq", Type: database.Int},
+	database.Column{Name: "at", Type: database.Int},
+	database.Column{Name: "id", Type: database.Text},
+	database.Column{Name: "actor", Type: database.Text},
+	database.Column{Name: "action", Type: database.Text},
+	database.Column{Name: "target", Type: database.Text},
+	database.Column{Name: "namespace", Type: database.Text},
+	database.Column{Name: "detail_sealed", Type: database.Bytes},
+	database.Column{Name: "hash", Type: database.Bytes},
+)
+
+// append links the transaction's drafts to the chain. The head is read under
+// the writers' lock, so that several processes can extend one chain.
+func (w *writer) append(t *txn) error {
+	if len(t.drafts) == 0 {
+		return nil
+	}
+	head, err := w.readHead(t)
+	if err != nil {
+		return err
+	}
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	rows := make([][]any, len(t.drafts))
+	for i, d := range t.drafts {
+		e := AuditEntry{
+			Chain: w.chain, Seq: head.Seq + 1, ID: schema.NewID(schema.PrefixAudit), At: at,
+			Actor: d.Actor, Action: d.Action, Target: d.Target, Namespace: d.Namespace,
+			DetailSealed: d.DetailSealed, Prev: head.Hash,
+		}
+		e.Hash = e.digest()
+		head = AuditHead{Seq: e.Seq, Hash: e.Hash}
+		rows[i] = []any{e.Seq, at.UnixMicro(), e.ID, e.Actor, e.Action, e.Target, e.Namespace, blob(e.DetailSealed), e.Hash}
+	}
+	t.head = head
+	_, err = auditRows.Insert(t.Tx, rows)
+	return err
+}
+
+// readHead refuses to go on after a head that is not the one this process
+// wrote, or one that follows it: somebody cut or rewrote the log, and a chain
+// that continues would hide it.
+func (w *writer) readHead(t *txn) (AuditHead, error) {
+	rows, err := t.Query("SELECT seq, hash FROM audit WHERE seq >= ? ORDER BY seq DESC LIMIT 1", w.head.Seq)
+	if err != nil {
+		return AuditHead{}, err
+	}
+	defer rows.Close() //nolint:errcheck // Err below tells
+	var head AuditHead
+	for rows.Next() {
+		if err := rows.Scan(&head.Seq, &head.Hash); err != nil {
+			return AuditHead{}, err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return AuditHead{}, err
+	}
+	if head.Seq < w.head.Seq || (head.Seq == w.head.Seq && !bytes.Equal(head.Hash, w.head.Hash)) {
+		return AuditHead{}, broken(w.chain, w.head.Seq, "the last entry written is not there anymore")
+	}
+	return head, nil
+}
+
+// blob keeps an absent value out of NOT NULL columns as an empty one.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// some turns an empty column back into an absent value.
+func some(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func microsAt(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return micros(*t)
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+func fromMicrosAt(n int64) *time.Time {
+	if n == 0 {
+		return nil
+	}
+	t := fromMicros(n)
+	return &t
+}
+
+// now is the time of a row whose caller gave none, as exact as the database
+// keeps it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+func stamp(times ...*time.Time) {
+	at := now()
+	for _, t := range times {
+		if t.IsZero() {
+			*t = at
+		} else {
+			*t = t.UTC().Truncate(time.Microsecond)
+		}
+	}
+}
