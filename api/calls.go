@@ -14,7 +14,7 @@ import (
 )
 
 type startRun struct {
-	flowPath
+	FlowPath
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"256" doc:"The same key for the same flow starts one run, however often it is sent."`
 	Body           struct {
 		Input json.RawMessage `json:"input,omitempty" doc:"Raw input of the run; null when absent."`

@@ -12,13 +12,6 @@ import (
 	"github.com/tenonhq/tenon/schema/store"
 )
 
-// The states of an organization.
-const (
-	stateProvisioning = "provisioning"
-	stateActive       = "active"
-	stateSuspended    = "suspended"
-)
-
 // cell is one organization's databases and keys, opened (invariant 2). It is
 // good until released.
 type cell struct {
@@ -96,7 +89,7 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 	if s.cell != nil {
 		databases = s.cell.Cell
 	} else {
-		urls, err := config.DecodeDatabases(keys.Databases[databaseName])
+		urls, err := config.DecodeDatabases(keys.Databases[keystore.DatabaseAPI])
 		if err != nil {
 			return nil, schema.Errorf(schema.CodeInternal, "the cell's databases are not known: %w", err)
 		}
@@ -110,20 +103,17 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 	return s.cell, nil
 }
 
-// databaseName is the name in the key store of what the API opens.
-const databaseName = "api"
-
 func (c *cells) ready(ctx context.Context, org string) error {
 	o, err := c.config.Control.GetOrganization(ctx, org)
 	if err != nil {
 		return err
 	}
 	switch o.State {
-	case stateActive:
+	case store.OrganizationActive:
 		return nil
-	case stateProvisioning:
+	case store.OrganizationProvisioning:
 		return provisioning()
-	case stateSuspended:
+	case store.OrganizationSuspended:
 		return schema.Errorf(schema.CodeForbidden, "the organization is suspended")
 	default:
 		return schema.Errorf(schema.CodeNotFound, "there is no such organization")

@@ -21,14 +21,14 @@ type Commanded struct {
 }
 
 type commandRun struct {
-	runPath
+	RunPath
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; kept with the audit entry."`
 	}
 }
 
 type resolveRun struct {
-	runPath
+	RunPath
 	Body struct {
 		Effect  string          `json:"effect" maxLength:"64" doc:"Id of the uncertain effect."`
 		Outcome string          `json:"outcome" enum:"done,failed,retry" doc:"done: it happened; failed: it did not, and shall not; retry: it did not, do it now."`
@@ -108,7 +108,7 @@ func (s *Server) command(ctx context.Context, c *caller, id, kind string, args c
 	if err != nil {
 		return nil, err
 	}
-	if err := c.cell.Door().AddCommand(ctx, row, draft); err != nil {
+	if _, err := c.cell.Door().AddCommand(ctx, row, draft); err != nil {
 		return nil, err
 	}
 	s.ring(c.org)

@@ -17,11 +17,10 @@ import (
 	"github.com/tenonhq/tenon/schema/store"
 )
 
-// The states of a connection and of a source.
+// The states of connections and of sources have the same names.
 const (
-	rowActive    = "active"
-	rowSuspended = "suspended"
-	rowDeleted   = "deleted"
+	rowActive  = store.ConnectionActive
+	rowDeleted = store.ConnectionDeleted
 )
 
 // Connection is a connector set up for one account of one system.
@@ -51,7 +50,7 @@ type createConnection struct {
 }
 
 type updateConnection struct {
-	connectionPath
+	ConnectionPath
 	Body struct {
 		Settings          json.RawMessage `json:"settings,omitempty"`
 		Use               *seal.Use       `json:"use,omitempty" doc:"Can change while no credential is in force only."`
@@ -61,7 +60,9 @@ type updateConnection struct {
 	}
 }
 
-type connectionPath struct {
+// ConnectionPath names a connection. Exported: the framework fills in no unexported
+// embedded parameters.
+type ConnectionPath struct {
 	Connection string `path:"connection" maxLength:"64" doc:"Id or name."`
 }
 
@@ -82,9 +83,6 @@ func (s *Server) registerConnections() {
 		}
 		page := List[Connection]{Items: []Connection{}}
 		for _, row := range rows {
-			if row.State == rowDeleted {
-				continue
-			}
 			shown, err := c.showConnection(row)
 			if err != nil {
 				return nil, err
@@ -95,7 +93,7 @@ func (s *Server) registerConnections() {
 	})
 	handle(s, huma.Operation{
 		OperationID: "get-connection", Method: http.MethodGet, Path: "/v1/connections/{connection}", Tags: tags, Summary: "Show a connection",
-	}, read, func(ctx context.Context, c *caller, in *connectionPath) (*Output[Connection], error) {
+	}, read, func(ctx context.Context, c *caller, in *ConnectionPath) (*Output[Connection], error) {
 		row, err := c.connection(ctx, in.Connection)
 		if err != nil {
 			return nil, err
@@ -187,7 +185,7 @@ func (s *Server) createConnection(ctx context.Context, c *caller, in *createConn
 	now := s.now()
 	row := store.Connection{
 		ID: schema.NewID(schema.PrefixConnection), Namespace: c.namespace.ID, Name: in.Body.Name, Connector: in.Body.Connector,
-		State: rowActive, CreatedAt: now, UpdatedAt: now,
+		State: rowActive, Scheme: setup.Use.Inject.Scheme, CreatedAt: now, UpdatedAt: now,
 	}
 	sealed, err := c.cell.sealJSON(place.Connection(c.org, row.ID), setup)
 	if err != nil {
@@ -238,7 +236,7 @@ func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConn
 	if row.SettingsSealed, err = c.cell.sealJSON(place.Connection(c.org, row.ID), setup); err != nil {
 		return nil, err
 	}
-	row.UpdatedAt = s.now()
+	row.Scheme, row.UpdatedAt = setup.Use.Inject.Scheme, s.now()
 	draft, err := s.audit(c, "connection.update", row.ID, map[string]any{"changed": changed, "state": row.State, "hosts": setup.Use.Hosts})
 	if err != nil {
 		return nil, err
@@ -263,7 +261,7 @@ func (c *caller) unbound(ctx context.Context, row store.Connection) error {
 		Advise("DELETE the credential, change the use, and enter the credential again.")
 }
 
-func (s *Server) deleteConnection(ctx context.Context, c *caller, in *connectionPath) (*nothing, error) {
+func (s *Server) deleteConnection(ctx context.Context, c *caller, in *ConnectionPath) (*nothing, error) {
 	row, err := c.connection(ctx, in.Connection)
 	if err != nil {
 		return nil, err
@@ -271,11 +269,7 @@ func (s *Server) deleteConnection(ctx context.Context, c *caller, in *connection
 	if err := s.revoke(ctx, c, row); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
 		return nil, err
 	}
-	// The revocation changed the row: write what is stored now.
-	if row, err = c.connection(ctx, row.ID); err != nil {
-		return nil, err
-	}
-	row.State, row.UpdatedAt = rowDeleted, s.now()
+	row.State = rowDeleted
 	draft, err := s.audit(c, "connection.delete", row.ID, map[string]any{"name": row.Name})
 	if err != nil {
 		return nil, err

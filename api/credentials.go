@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +21,25 @@ import (
 const credentialFormat = "tenon-credential-v1"
 
 const credentialRevoked = store.CredentialRevoked
+
+// valuesOf says which values each scheme has.
+var valuesOf = map[string][]string{
+	seal.SchemeBearer: {"token"}, seal.SchemeHeader: {"value"}, seal.SchemeQuery: {"value"}, seal.SchemeBasic: {"username", "password"},
+}
+
+// checkValues says what a scheme needs and never what was given.
+func checkValues(scheme string, values map[string]string) error {
+	names := valuesOf[scheme]
+	ok := len(values) == len(names)
+	for _, name := range names {
+		ok = ok && values[name] != "" && !strings.ContainsAny(values[name], "\r\n\x00")
+	}
+	if !ok {
+		return schema.Errorf(schema.CodeInvalid, "the scheme %s takes exactly these values, none empty or with a line break: %s",
+			scheme, strings.Join(names, ", ")).At("/values")
+	}
+	return nil
+}
 
 // maxCredential bounds a sealed credential and a credential in clear.
 const maxCredential = 64 << 10
@@ -65,7 +85,7 @@ func (s *Server) registerCredentials() {
 	handle(s, huma.Operation{
 		OperationID: "get-credential", Method: http.MethodGet, Path: "/v1/connections/{connection}/credential", Tags: tags,
 		Summary: "What is known of a credential", Description: "Never its value: nothing reads that back.",
-	}, access{scope: scopeNamespace, permission: ConnectionsRead}, func(ctx context.Context, c *caller, in *connectionPath) (*Output[Credential], error) {
+	}, access{scope: scopeNamespace, permission: ConnectionsRead}, func(ctx context.Context, c *caller, in *ConnectionPath) (*Output[Credential], error) {
 		row, err := c.connection(ctx, in.Connection)
 		if err != nil {
 			return nil, err
@@ -88,7 +108,7 @@ func (s *Server) registerCredentials() {
 	handle(s, huma.Operation{
 		OperationID: "revoke-credential", Method: http.MethodDelete, Path: "/v1/connections/{connection}/credential", Tags: tags,
 		Summary: "Revoke a credential", DefaultStatus: http.StatusNoContent,
-	}, access{scope: scopeNamespace, permission: CredentialsWrite}, func(ctx context.Context, c *caller, in *connectionPath) (*nothing, error) {
+	}, access{scope: scopeNamespace, permission: CredentialsWrite}, func(ctx context.Context, c *caller, in *ConnectionPath) (*nothing, error) {
 		row, err := c.connection(ctx, in.Connection)
 		if err != nil {
 			return nil, err
@@ -129,7 +149,7 @@ func (c *caller) usable(row store.Connection) (seal.Use, error) {
 	return setup.Use, nil
 }
 
-func (s *Server) sealing(ctx context.Context, c *caller, in *connectionPath) (*Output[Sealing], error) {
+func (s *Server) sealing(ctx context.Context, c *caller, in *ConnectionPath) (*Output[Sealing], error) {
 	row, err := c.connection(ctx, in.Connection)
 	if err != nil {
 		return nil, err
@@ -145,7 +165,7 @@ func (s *Server) sealing(ctx context.Context, c *caller, in *connectionPath) (*O
 }
 
 type putCredential struct {
-	connectionPath
+	ConnectionPath
 	RawBody []byte `contentType:"application/octet-stream"`
 }
 
@@ -185,7 +205,6 @@ func (s *Server) putCredential(ctx context.Context, c *caller, in *putCredential
 	if err != nil {
 		return nil, err
 	}
-	row.Scheme = use.Inject.Scheme
 	if err := c.cell.Door().PutCredential(ctx, k, draft); err != nil {
 		return nil, err
 	}
@@ -230,25 +249,42 @@ func (s *Server) sealArrived(c *caller, connection string, version int, use seal
 		return nil, schema.Errorf(schema.CodeRefused, "credentials in clear are not taken").At("/values").
 			Advise("Seal it: GET …/sealing has the public key.")
 	}
+	if err := checkValues(use.Inject.Scheme, body.Values); err != nil {
+		return nil, err
+	}
 	sealed, err := seal.SealCredential(c.cell.public, seal.Credential{
 		Organization: c.org, Connection: connection, Version: version, Use: use, Values: body.Values,
 	})
 	if err != nil {
-		return nil, within("", err)
+		return nil, within("/use", err)
 	}
 	return sealed, nil
 }
 
-// revoke revokes the connection's credential, all its versions.
+// revoke revokes the connection's credential: every version that still has
+// its ciphertext, newest first.
 func (s *Server) revoke(ctx context.Context, c *caller, row store.Connection) error {
 	if row.CredentialVersion == 0 {
 		return schema.Errorf(schema.CodeNotFound, "no credential was entered")
 	}
-	draft, err := s.audit(c, "credential.revoke", row.ID, map[string]any{"version": row.CredentialVersion})
-	if err != nil {
-		return err
+	for version := row.CredentialVersion; version > 0; version-- {
+		k, err := c.cell.Door().GetCredential(ctx, row.ID, version)
+		if err != nil {
+			return err
+		}
+		if k.State == credentialRevoked {
+			// What is older was revoked with it.
+			return nil
+		}
+		draft, err := s.audit(c, "credential.revoke", row.ID, map[string]any{"version": version})
+		if err != nil {
+			return err
+		}
+		if err := c.cell.Door().RevokeCredential(ctx, row.ID, version, draft); err != nil {
+			return err
+		}
 	}
-	return c.cell.Door().RevokeCredential(ctx, row.ID, row.CredentialVersion, draft)
+	return nil
 }
 
 // checkSealed checks what can be seen of a credential that the client sealed:
@@ -262,8 +298,11 @@ func checkSealed(c *caller, sealed []byte, given, wanted int) error {
 		return schema.Errorf(schema.CodeConflict, "the credential was sealed as another version than the next one").At("/version").
 			Advise("GET …/sealing again and seal anew.")
 	}
-	id := c.cell.public.ID()
-	if len(sealed) < 2+len(id) || !bytes.Equal(sealed[2:2+len(id)], id[:]) {
+	id, _, err := seal.Split(seal.SuiteCredential, sealed)
+	if err != nil {
+		return schema.Errorf(schema.CodeInvalid, "sealed is not a sealed credential").At("/sealed")
+	}
+	if id != c.cell.public.ID() {
 		return schema.Errorf(schema.CodeConflict, "the credential was not sealed to the organization's current key").At("/sealed").
 			Advise("GET …/sealing again and seal anew.")
 	}

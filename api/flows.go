@@ -65,12 +65,16 @@ type deployInput struct {
 	RawBody     []byte `contentType:"application/yaml"`
 }
 
-type flowPath struct {
+// FlowPath names a flow. Exported: the framework fills in no unexported
+// embedded parameters.
+type FlowPath struct {
 	Flow string `path:"flow" maxLength:"256" doc:"Id or name."`
 }
 
-type versionPath struct {
-	flowPath
+// VersionPath names a version of a flow. Exported: the framework fills in no unexported
+// embedded parameters.
+type VersionPath struct {
+	FlowPath
 	Version int `path:"version" minimum:"1"`
 }
 
@@ -101,7 +105,7 @@ func (s *Server) registerFlows() {
 	})
 	handle(s, huma.Operation{
 		OperationID: "get-flow", Method: http.MethodGet, Path: "/v1/flows/{flow}", Tags: tags, Summary: "Show a flow",
-	}, read, func(ctx context.Context, c *caller, in *flowPath) (*Output[Flow], error) {
+	}, read, func(ctx context.Context, c *caller, in *FlowPath) (*Output[Flow], error) {
 		row, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, in.Flow)
 		if err != nil {
 			return nil, err
@@ -109,9 +113,26 @@ func (s *Server) registerFlows() {
 		return answer(showFlow(row)), nil
 	})
 	handle(s, huma.Operation{
+		OperationID: "list-flow-versions", Method: http.MethodGet, Path: "/v1/flows/{flow}/versions", Tags: tags, Summary: "List the versions of a flow",
+	}, read, func(ctx context.Context, c *caller, in *FlowPath) (*Output[List[FlowVersion]], error) {
+		row, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, in.Flow)
+		if err != nil {
+			return nil, err
+		}
+		versions, err := c.cell.Door().ListFlowVersions(ctx, row.ID)
+		if err != nil {
+			return nil, err
+		}
+		page := List[FlowVersion]{Items: []FlowVersion{}}
+		for _, v := range versions {
+			page.Items = append(page.Items, showVersion(v))
+		}
+		return answer(page), nil
+	})
+	handle(s, huma.Operation{
 		OperationID: "get-flow-version", Method: http.MethodGet, Path: "/v1/flows/{flow}/versions/{version}", Tags: tags,
 		Summary: "Show a version of a flow, with its document",
-	}, read, func(ctx context.Context, c *caller, in *versionPath) (*Output[FlowVersion], error) {
+	}, read, func(ctx context.Context, c *caller, in *VersionPath) (*Output[FlowVersion], error) {
 		row, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, in.Flow)
 		if err != nil {
 			return nil, err
@@ -180,4 +201,43 @@ func problems(err error) error {
 		}
 	}
 	return p
+}
+
+// deployAttempts is how often a deployment is sealed anew when another one of
+// the same flow came in between.
+const deployAttempts = 3
+
+// deployParsed seals the document for the version it will be and keeps it.
+func (s *Server) deployParsed(ctx context.Context, c *caller, d *flow.Document) (*Output[Deployed], error) {
+	for attempt := 1; ; attempt++ {
+		deployed, err := s.deployOnce(ctx, c, d)
+		if schema.CodeOf(err) == schema.CodeConflict && attempt < deployAttempts {
+			continue
+		}
+		return deployed, err
+	}
+}
+
+func (s *Server) deployOnce(ctx context.Context, c *caller, d *flow.Document) (*Output[Deployed], error) {
+	row, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, d.Name)
+	switch {
+	case schema.CodeOf(err) == schema.CodeNotFound:
+		row = store.Flow{ID: schema.NewID(schema.PrefixFlow), Namespace: c.namespace.ID, Name: d.Name}
+	case err != nil:
+		return nil, err
+	}
+	version := store.FlowVersion{
+		Flow: row.ID, Version: row.Latest + 1, Namespace: c.namespace.ID, Digest: d.Digest, Straight: d.Straight,
+		CreatedBy: c.actor, CreatedAt: s.now(),
+		DocumentSealed: c.cell.keys.Seal(place.Flow(c.org, row.ID, row.Latest+1), d.Canonical),
+	}
+	draft, err := s.audit(c, "flow.deploy", row.ID, map[string]any{"name": d.Name, "version": version.Version, "digest": d.Digest})
+	if err != nil {
+		return nil, err
+	}
+	row, version, created, err := c.cell.Door().DeployFlow(ctx, row, version, draft)
+	if err != nil {
+		return nil, err
+	}
+	return answer(Deployed{Flow: showFlow(row), Version: showVersion(version), Created: created}), nil
 }

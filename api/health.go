@@ -26,7 +26,7 @@ func (s *Server) registerHealth() {
 		Summary:     "The process can do its work",
 		Description: "Answers 503 while the control database cannot be read.",
 	}, access{scope: scopePublic}, func(ctx context.Context, _ *caller, _ *struct{}) (*Output[Health], error) {
-		if _, err := s.config.Control.ListOrganizations(ctx, "", 1); err != nil {
+		if err := s.config.Control.Ping(ctx); err != nil {
 			return nil, schema.Errorf(schema.CodeUnavailable, "the control database cannot be read: %w", err)
 		}
 		return answer(Health{Status: "ok"}), nil

@@ -75,7 +75,7 @@ func (c *caller) owns(org string) error {
 func (s *Server) createOrganization(ctx context.Context, c *caller, in *createOrganization) (*Output[Organization], error) {
 	now := s.now()
 	o := store.Organization{
-		ID: schema.NewID(schema.PrefixOrganization), Name: in.Body.Name, State: stateProvisioning,
+		ID: schema.NewID(schema.PrefixOrganization), Name: in.Body.Name, State: store.OrganizationProvisioning,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	err := s.config.Control.CreateOrganization(ctx, o, store.AuditDraft{Actor: c.actor, Action: "organization.create", Target: o.ID})

@@ -80,7 +80,9 @@ type listRuns struct {
 	State string `query:"state" enum:"pending,running,waiting,completed,failed,canceled,uncertain"`
 }
 
-type runPath struct {
+// RunPath names a run. Exported: the framework fills in no unexported
+// embedded parameters.
+type RunPath struct {
 	Run string `path:"run" maxLength:"64"`
 }
 
@@ -109,7 +111,7 @@ func (s *Server) registerRuns() {
 	}, read, s.getRun)
 }
 
-func (s *Server) getRun(ctx context.Context, c *caller, in *runPath) (*Output[RunDetail], error) {
+func (s *Server) getRun(ctx context.Context, c *caller, in *RunPath) (*Output[RunDetail], error) {
 	row, err := c.cell.Work().GetRun(ctx, c.namespace.ID, in.Run)
 	if err != nil {
 		return nil, err

@@ -65,9 +65,6 @@ func (s *Server) registerSources() {
 		}
 		page := List[Source]{Items: []Source{}}
 		for _, row := range rows {
-			if row.State == rowDeleted {
-				continue
-			}
 			shown, err := c.showSource(row)
 			if err != nil {
 				return nil, err
@@ -181,7 +178,7 @@ func (s *Server) deleteSource(ctx context.Context, c *caller, in *sourcePath) (*
 		return nil, err
 	}
 	// The source first: from then on nothing of it verifies, route or not.
-	if err := c.cell.Door().SetSourceState(ctx, row.ID, rowDeleted, draft); err != nil {
+	if err := c.cell.Door().SetSourceState(ctx, row.Namespace, row.ID, rowDeleted, draft); err != nil {
 		return nil, err
 	}
 	return nil, s.config.Control.DeleteRoute(ctx, c.org, row.ID, store.AuditDraft{Actor: c.actor, Action: "route.delete", Target: row.ID})
