@@ -78,8 +78,9 @@ type Call struct {
 	// Use is the policy without a credential. Empty Hosts: any public host,
 	// https only.
 	Use seal.Use
-	// IdempotencyHeader (default Idempotency-Key) carries IdempotencyKey on
-	// every request but GET, HEAD and OPTIONS. No key, no header.
+	// IdempotencyHeader carries IdempotencyKey on every request but GET, HEAD
+	// and OPTIONS. Empty: the target is not known to honour keys; the key
+	// goes along as Idempotency-Key where the connector sets none itself.
 	IdempotencyHeader string
 	IdempotencyKey    string
 	// MaxBody bounds the request's and the reply's body; 0: the broker's bound.

@@ -15,7 +15,10 @@ import (
 	"github.com/tenonhq/tenon/schema"
 )
 
-const maxHeaderValues = 200
+const (
+	maxHeaderValues = 200
+	idempotencyKey  = "Idempotency-Key"
+)
 
 // draft is a request that was checked as far as it can be without a credential.
 type draft struct {
@@ -57,8 +60,12 @@ func (b *Broker) draft(call Call, request *sdk.Request) (*draft, error) {
 	// Only what the broker can decode is asked for: the rest could not be scrubbed.
 	d.header.Set("Accept-Encoding", "gzip")
 	if call.IdempotencyKey != "" && !d.safe {
-		name := or(call.IdempotencyHeader, "Idempotency-Key")
-		if err := d.put(name, call.IdempotencyKey); err != nil {
+		// A header the connection names is the broker's alone; the usual one is
+		// added where the connector set none.
+		if call.IdempotencyHeader == "" && d.header.Get(idempotencyKey) != "" {
+			return d, nil
+		}
+		if err := d.put(or(call.IdempotencyHeader, idempotencyKey), call.IdempotencyKey); err != nil {
 			return nil, err
 		}
 	}

@@ -61,7 +61,7 @@ func (e *exchange) run(ctx context.Context) (*sdk.Response, bool, error) {
 func (e *exchange) link(ctx context.Context, reuse bool) (*link, error) {
 	if reuse {
 		limit := e.broker.config.IdleTimeout
-		if !e.draft.safe && e.call.IdempotencyKey == "" {
+		if !e.draft.safe && (e.call.IdempotencyHeader == "" || e.call.IdempotencyKey == "") {
 			limit = min(limit, freshness)
 		}
 		if l := e.pool.take(e.broker.now(), limit); l != nil {

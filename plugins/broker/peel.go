@@ -2,24 +2,42 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"html"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// view is a text with escapes undone. Byte i of it stands for the original's
-// bytes from[i] to to[i]; nil: the view is the original.
+// view is a text with escapes undone, and the way back to the original text.
 type view struct {
-	bytes    []byte
-	from, to []int
+	bytes []byte
+	// marks, by ascending at, are the bytes that do not stand for the one
+	// byte right after what the byte before them stands for.
+	marks []mark
 }
+
+// mark says that byte at of a view stands for the original's [from, to).
+type mark struct{ at, from, to int }
 
 // span translates a range of the view, not empty, into one of the original.
 func (v view) span(start, end int) (from, to int) {
-	if v.from == nil {
-		return start, end
+	from, _ = v.locate(start)
+	_, to = v.locate(end - 1)
+	return from, to
+}
+
+func (v view) locate(i int) (from, to int) {
+	n, found := slices.BinarySearchFunc(v.marks, i, func(m mark, i int) int { return cmp.Compare(m.at, i) })
+	if found {
+		return v.marks[n].from, v.marks[n].to
 	}
-	return v.from[start], v.to[end-1]
+	if n == 0 {
+		return i, i + 1
+	}
+	last := v.marks[n-1]
+	from = last.to + i - last.at - 1
+	return from, from + 1
 }
 
 // escapes are kinds of escaping; peel undoes those asked for, once.
@@ -51,27 +69,60 @@ func present(text []byte) escapes {
 
 // peel undoes one layer of escapes; false when there was none.
 func (v view) peel(kinds escapes) (view, bool) {
-	if kinds&spaces == 0 && present(v.bytes)&kinds == 0 {
+	var decoded [2 * utf8.UTFMax]byte
+	first := v.escape(kinds)
+	if first == len(v.bytes) {
 		return v, false
 	}
-	size := len(v.bytes)
-	out := view{bytes: make([]byte, 0, size), from: make([]int, 0, size), to: make([]int, 0, size)}
-	changed := false
-	var decoded [2 * utf8.UTFMax]byte
-	for i := 0; i < size; {
+	out := view{bytes: append(make([]byte, 0, len(v.bytes)), v.bytes[:first]...)}
+	known, _ := slices.BinarySearchFunc(v.marks, first, func(m mark, i int) int { return cmp.Compare(m.at, i) })
+	out.marks = append(make([]mark, 0, known+16), v.marks[:known]...)
+	next := 0 // where the original goes on
+	if first > 0 {
+		_, next = v.locate(first - 1)
+	}
+	at := next // where it goes on as v reads it
+	for i := first; i < len(v.bytes); {
 		plain, used := undo(v.bytes[i:], kinds, decoded[:0])
 		if used == 0 {
 			plain, used = append(decoded[:0], v.bytes[i]), 1
-		} else {
-			changed = true
 		}
-		from, to := v.span(i, i+used)
+		from, to := at, at
+		for n := range used {
+			f, t := to, to+1
+			if known < len(v.marks) && v.marks[known].at == i+n {
+				f, t = v.marks[known].from, v.marks[known].to
+				known++
+			}
+			if n == 0 {
+				from = f
+			}
+			to = t
+		}
 		for _, b := range plain {
-			out.bytes, out.from, out.to = append(out.bytes, b), append(out.from, from), append(out.to, to)
+			if from != next || to != from+1 {
+				out.marks = append(out.marks, mark{at: len(out.bytes), from: from, to: to})
+			}
+			out.bytes = append(out.bytes, b)
+			next = to
 		}
+		at = to
 		i += used
 	}
-	return out, changed
+	return out, true
+}
+
+// escape returns where the first escape stands; the length when there is none.
+func (v view) escape(kinds escapes) int {
+	var decoded [2 * utf8.UTFMax]byte
+	for i, c := range v.bytes {
+		if c == '%' || c == '\\' || c == '&' || c <= ' ' {
+			if _, used := undo(v.bytes[i:], kinds, decoded[:0]); used > 0 {
+				return i
+			}
+		}
+	}
+	return len(v.bytes)
 }
 
 // undo decodes the escape that text begins with into out and says how many
@@ -132,8 +183,10 @@ func undoBackslash(text, out []byte) (decoded []byte, used int) {
 		return nil, 0
 	case 'b', 'f', 'n', 'r', 't':
 		return append(out, map[byte]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}[c]), 2
-	default:
+	case '"', '\\', '/', '\'':
 		return append(out, c), 2
+	default:
+		return nil, 0
 	}
 }
 
@@ -154,30 +207,29 @@ func unhex4(text []byte) (rune, bool) {
 // maxLayers is how many escapings, one over the other, are looked through.
 const maxLayers = 4
 
-// views are the forms of a text in which a secret is looked for: as it is,
-// with each kind of escape undone alone (the secret itself may look like an
-// escape of another kind), all of them undone layer by layer, and without
-// whitespace.
-func views(text []byte) []view {
+// views are the forms of a text in which a secret is looked for: as it is, all
+// escapes undone layer by layer, each kind undone alone (what stands before a
+// secret may look like an escape of another kind), and without whitespace.
+// Mixed asks for two kinds one after the other too: for a secret that itself
+// looks escaped.
+func views(text []byte, mixed bool) []view {
 	plain := view{bytes: text}
-	list := []view{plain}
+	list, last := chain([]view{plain}, plain, allEscapes)
 	kinds := present(text)
 	for _, kind := range []escapes{percents, backslashes, entities} {
-		if kinds&kind == 0 || kinds == kind { // alone it is the first layer of the loop below
+		if kinds != kind && kinds&kind != 0 {
+			list, _ = chain(list, plain, kind)
+		}
+		if !mixed {
 			continue
 		}
 		if single, changed := plain.peel(kind); changed {
-			list = append(list, single)
+			for _, other := range []escapes{percents, backslashes, entities} {
+				if double, changed := single.peel(other); changed && other != kind {
+					list = append(list, double)
+				}
+			}
 		}
-	}
-	last := plain
-	for range maxLayers {
-		next, changed := last.peel(allEscapes)
-		if !changed {
-			break
-		}
-		last = next
-		list = append(list, next)
 	}
 	if bytes.ContainsAny(last.bytes, " \t\r\n") {
 		if joined, changed := last.peel(spaces); changed {
@@ -185,4 +237,17 @@ func views(text []byte) []view {
 		}
 	}
 	return list
+}
+
+// chain adds the layers found by undoing the same kinds again and again.
+func chain(list []view, v view, kinds escapes) (all []view, last view) {
+	for range maxLayers {
+		next, changed := v.peel(kinds)
+		if !changed {
+			break
+		}
+		v = next
+		list = append(list, v)
+	}
+	return list, v
 }

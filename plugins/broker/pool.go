@@ -13,7 +13,7 @@ import (
 )
 
 // freshness is how long a connection may have been idle to carry a request
-// that changes something and has no idempotency key. A server that closes it
+// that changes something and cannot be repeated by its idempotency key. A server that closes it
 // just then would leave the outcome unknown for no good reason.
 const freshness = time.Second
 

@@ -42,7 +42,8 @@ type needle struct {
 // secret is commonly written in, in each view of the text.
 type scrubber struct {
 	needles []needle
-	folds   bool
+	folds   bool // a needle is compared in lower case
+	mixed   bool // a secret itself looks escaped
 }
 
 func newScrubber(secrets []secret) *scrubber {
@@ -51,6 +52,7 @@ func newScrubber(secrets []secret) *scrubber {
 	for _, secret := range withParts(secrets) {
 		if !seen[secret.text] {
 			seen[secret.text] = true
+			s.mixed = s.mixed || strings.ContainsAny(secret.text, `%\&`)
 			s.add(secret)
 		}
 	}
@@ -138,7 +140,7 @@ func (s *scrubber) body(text []byte) []byte {
 		return text
 	}
 	var found [][2]int
-	for _, v := range views(text) {
+	for _, v := range views(text, s.mixed) {
 		found = s.search(v, found)
 	}
 	if len(found) == 0 {
