@@ -1,0 +1,58 @@
+# Everything a developer or an operator does here, one target each.
+SHELL := /bin/bash
+BIN := bin
+export CGO_ENABLED := 0
+GOBUILD := go build -trimpath -ldflags "-s -w"
+BINARIES := tenon tenon-engine tenon-cell tenon-connector tenon-eval tenon-launcher
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show what there is.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build all binaries into ./bin, showing progress.
+	@mkdir -p $(BIN)
+	@for b in $(BINARIES); do echo "building $$b"; $(GOBUILD) -o $(BIN)/$$b ./cmd/$$b || exit 1; done
+
+.PHONY: up
+up: build ## Run everything on embedded defaults, under ./data.
+	@exec $(BIN)/tenon up
+
+.PHONY: demo
+demo: build ## Do the main job beside a running `make up`, printing each step.
+	@$(GOBUILD) -o $(BIN)/bookkeeper ./examples/bookkeeper && $(GOBUILD) -o $(BIN)/demo ./examples/demo
+	@exec $(BIN)/demo
+
+.PHONY: test
+test: build ## Pass all tests, on SQLite and on PostgreSQL.
+	go test -count=1 -timeout 20m -p 2 $$(go list ./... | grep -v /tests/cli)
+
+.PHONY: test-cli
+test-cli: build ## Drive runs with the real temporal CLI and tctl.
+	go test -count=1 -timeout 20m ./tests/cli/...
+
+.PHONY: lint
+lint: ## Run the linters at their pinned versions.
+	./.ci/lint
+
+.PHONY: generate
+generate: ## Regenerate what is generated.
+	go generate ./...
+
+.PHONY: verify
+verify: ## Do what CI does: lint, regenerate and compare, test.
+	./.ci/run
+
+.PHONY: bench
+bench: build ## Measure the figures of docs/performance.md; writes bench.json.
+	go run ./tests/bench -out bench.json
+
+.PHONY: compose-smoke
+compose-smoke: ## Run the compose file where a Docker engine exists.
+	docker compose up --build --wait && curl -fsS --cacert deploy/tls/ca.pem https://localhost:8443/v1/ready && docker compose down -v
+
+.PHONY: clean
+clean: ## Remove what was built; ./data stays.
+	rm -rf $(BIN)
