@@ -35,7 +35,7 @@ func ParseDuration(value json.RawMessage) (time.Duration, error) {
 	if json.Unmarshal(value, &text) == nil && len(value) > 0 && value[0] == '"' {
 		return parseISO8601(text)
 	}
-	var parts map[string]json.Number
+	var parts map[string]json.RawMessage
 	if err := json.Unmarshal(value, &parts); err != nil || len(parts) == 0 {
 		return 0, badDuration("an ISO 8601 duration or an object of days, hours, minutes, seconds and milliseconds is wanted")
 	}
@@ -45,10 +45,10 @@ func ParseDuration(value json.RawMessage) (time.Duration, error) {
 		if !ok {
 			return 0, badDuration("unknown unit %q in a duration", clip(name))
 		}
-		if !decimal.MatchString(n.String()) {
+		if !decimal.Match(n) {
 			return 0, badDuration("%s must be a whole number that is not negative", name)
 		}
-		r, _ := new(big.Rat).SetString(n.String())
+		r, _ := new(big.Rat).SetString(string(n))
 		if !r.IsInt() {
 			return 0, badDuration("%s must be a whole number that is not negative", name)
 		}

@@ -34,7 +34,7 @@ func readYAML(data []byte) (*node, *schema.Error) {
 	if root.Kind != yaml.DocumentNode || len(root.Content) != 1 {
 		return nil, schema.Errorf(schema.CodeInvalid, "the document is empty")
 	}
-	return (&yamlReader{}).value(root.Content[0], 0, "")
+	return (&yamlReader{open: map[*yaml.Node]bool{}}).value(root.Content[0], 0, "")
 }
 
 // decodeYAML keeps a fault of the YAML library to the document that caused it (invariant 9).
@@ -47,13 +47,20 @@ func decodeYAML(dec *yaml.Decoder, to *yaml.Node) (err error) {
 	return dec.Decode(to)
 }
 
-type yamlReader struct{ builder }
+type yamlReader struct {
+	builder
+	open map[*yaml.Node]bool // anchors whose alias is being expanded
+}
 
 func (r *yamlReader) value(y *yaml.Node, depth int, at string) (*node, *schema.Error) {
 	switch y.Kind {
 	case yaml.AliasNode:
-		// A cycle ends at MaxDepth because each turn is one level deeper.
-		return r.value(y.Alias, depth+1, at)
+		if r.open[y.Alias] {
+			return nil, schema.Errorf(schema.CodeInvalid, "line %d: an alias stands inside what it names", y.Line).At(clip(at))
+		}
+		r.open[y.Alias] = true
+		defer delete(r.open, y.Alias)
+		return r.value(y.Alias, depth, at)
 	case yaml.MappingNode:
 		return r.object(y, depth+1, at)
 	case yaml.SequenceNode:
