@@ -802,7 +802,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail2\xb1\x01\n" +
 	"\tConnector\x12R\n" +
 	"\bDescribe\x12#.tenon.connector.v1.DescribeRequest\x1a!.tenon.connector.v1.DescribeReply\x12P\n" +
-	"\x03Run\x12\x1f.tenon.connector.v1.HostMessage\x1a$.tenon.connector.v1.ConnectorMessage(\x010\x01B4Z2github.com/tenonhq/tenon/plugins/sdk/internal/wireb\x06proto3"
+	"\x03Run\x12\x1f.tenon.connector.v1.HostMessage\x1a$.tenon.connector.v1.ConnectorMessage(\x010\x01B0Z.github.com/tenonhq/tenon/plugins/internal/wireb\x06proto3"
 
 var (
 	file_wire_proto_rawDescOnce sync.Once
