@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // standardVars are the variables that expressions may use everywhere.
@@ -90,6 +92,14 @@ func (d *decoder) scope(extra []string) []string {
 func (d *decoder) compile(inner string, extra []string) error {
 	if deep(inner) {
 		return errDeep
+	}
+	before := d.compiled
+	d.compiled += len(inner)
+	if d.compiled > MaxExpressions {
+		if before <= MaxExpressions {
+			d.report(schema.Errorf(schema.CodeTooLarge, "more than %d bytes of expressions", MaxExpressions))
+		}
+		return nil // The document is refused; nothing more is compiled for it.
 	}
 	q, err := gojq.Parse(inner)
 	if err != nil {

@@ -101,6 +101,8 @@ type decoder struct {
 	mode     mode
 	use      uses
 	tasks    int
+	// compiled counts the bytes of the expressions compiled so far.
+	compiled int
 	vars     []string // variables in scope besides the standard ones, with "$"
 }
 

@@ -167,6 +167,7 @@ func TestInvariant9Bombs(t *testing.T) {
 		"many line breaks":  {"a: |\n" + strings.Repeat("\n", 900_000), schema.CodeInvalid},
 		"a long plain text": {"a: " + strings.Repeat("x ", 500_000), schema.CodeInvalid},
 		"many expressions":  {head + "do: [{a: {set: {x: [" + strings.Repeat("'${ [.a[] | select(.b) | tojson] }', ", 25_000) + "1]}}, foo: 1}]", schema.CodeInvalid},
+		"much to compile":   {head + "do: [{a: {set: {x: ['${ 1" + strings.Repeat(strings.Repeat("+1", 8000)+" }', '${ 1", 60) + " }']}}}]", schema.CodeTooLarge},
 		"many flow levels":  {strings.Repeat("{a: ", 5_000), schema.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,6 +21,9 @@ const (
 	MaxTasks = 1000
 	// MaxExpression bounds the text of one expression in bytes.
 	MaxExpression = 16 << 10
+	// MaxExpressions bounds the text of all expressions: compiling them is the
+	// slowest part of reading a document.
+	MaxExpressions = 256 << 10
 	// MaxProblems bounds how many problems one [Parse] reports.
 	MaxProblems = 50
 )
