@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 
@@ -25,12 +27,18 @@ func (s *Server) registerCodec() {
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "{payloads: [{metadata, data}]}"}},
 		}},
-		SkipValidateBody: true,
+		SkipValidateBody: true, MaxBodyBytes: maxPayloads,
 	}, access{scope: scopeOperator, permission: RunsRead}, s.decode)
 }
 
-// rawRequest leaves the body to the handler.
-type rawRequest struct{ request *http.Request }
+// maxPayloads bounds a page of history that is decoded at once.
+const maxPayloads = 16 << 20
+
+// rawRequest is a request for another handler.
+type rawRequest struct {
+	RawBody []byte `contentType:"application/octet-stream"`
+	request *http.Request
+}
 
 // Resolve implements huma.Resolver.
 func (r *rawRequest) Resolve(hc huma.Context) []error {
@@ -43,6 +51,7 @@ type rawAnswer struct {
 }
 
 func (s *Server) decode(_ context.Context, c *caller, in *rawRequest) (*rawAnswer, error) {
+	in.request.Body = io.NopCloser(bytes.NewReader(in.RawBody))
 	endpoint := codec.Endpoint(codec.New(c.org, c.cell.keys))
 	return &rawAnswer{Body: func(hc huma.Context) {
 		_, w := humago.Unwrap(hc)

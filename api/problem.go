@@ -80,6 +80,8 @@ var codes = map[int]schema.Code{
 
 const internalDetail = "the server failed; the log has the reason under the request id"
 
+const notFoundDetail = "there is none, or it is not for this key"
+
 // retryAfter is what a refused caller waits, in seconds.
 const retryAfter = 1
 
@@ -107,6 +109,10 @@ func problemOf(ctx context.Context, err error) *Problem {
 	if !ok || p.Code == schema.CodeInternal {
 		p.Code, status = schema.CodeInternal, http.StatusInternalServerError
 		p.Detail, p.Pointer, p.Hint = internalDetail, "", ""
+	}
+	if p.Code == schema.CodeNotFound {
+		// The same words for what is not there and for what is another's.
+		p.Detail, p.Pointer, p.Hint = notFoundDetail, "", ""
 	}
 	p.Status, p.Title = status, http.StatusText(status)
 	p.header = http.Header{}

@@ -131,6 +131,7 @@ func (s *Server) unknown(mux *http.ServeMux) http.HandlerFunc {
 			}
 		}
 		p := problemOf(r.Context(), schema.Errorf(schema.CodeNotFound, "there is no such route"))
+		p.Detail = "there is no such route"
 		if len(allowed) > 0 {
 			p.Status, p.Title = http.StatusMethodNotAllowed, http.StatusText(http.StatusMethodNotAllowed)
 			p.Code, p.Detail = schema.CodeInvalid, "the route takes other methods"

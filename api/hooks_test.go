@@ -1,0 +1,200 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/api"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+func (p *platform) events(org string) int {
+	p.t.Helper()
+	rows, err := p.cells[org].Door().EventsAfter(p.t.Context(), 0, 1000)
+	require.NoError(p.t, err)
+	return len(rows)
+}
+
+// Invariant 5: 401, no row, no bell.
+func TestWebhookRefusals(t *testing.T) {
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	other, otherSecret := o.source("other", "billing")
+	gone, goneSecret := o.source("gone", "billing")
+	p.must(http.StatusNoContent, p.call("DELETE", "/v1/sources/"+gone, o.bound, ""), nil)
+	rings := p.rung(o.org)
+	body := `{"a":1}`
+	at := func(d time.Duration) []option {
+		signer, err := standardwebhooks.NewWebhook(secret)
+		require.NoError(t, err)
+		when := time.Now().Add(d)
+		signature, err := signer.Sign("msg_1", when, []byte(body))
+		require.NoError(t, err)
+		return []option{with("webhook-id", "msg_1"), with("webhook-timestamp", fmt.Sprint(when.Unix())), with("webhook-signature", signature)}
+	}
+	change := func(o option) []option { return append(p.signed(secret, "msg_1", body), o) }
+	signature := func(f func(string) string) []option {
+		return change(func(r *http.Request) { r.Header.Set("webhook-signature", f(r.Header.Get("webhook-signature"))) })
+	}
+	for name, c := range map[string]struct {
+		source, body string
+		options      []option
+	}{
+		"unsigned":              {source, body, nil},
+		"empty signature":       {source, body, change(with("webhook-signature", ""))},
+		"truncated signature":   {source, body, signature(func(s string) string { return s[:len(s)-4] })},
+		"re-encoded signature":  {source, body, signature(func(s string) string { return strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(s) })},
+		"wrong algorithm":       {source, body, signature(func(s string) string { return strings.Replace(s, "v1,", "v1a,", 1) })},
+		"stale":                 {source, body, at(-6 * time.Minute)},
+		"future":                {source, body, at(6 * time.Minute)},
+		"replayed under new id": {source, body, change(with("webhook-id", "msg_2"))},
+		"replayed id, new body": {source, `{"a":2}`, p.signed(secret, "msg_1", body)},
+		"other source's secret": {source, body, p.signed(otherSecret, "msg_1", body)},
+		"own secret elsewhere":  {other, body, p.signed(secret, "msg_1", body)},
+		"empty body":            {source, "", p.signed(secret, "msg_1", body)},
+		"truncated body":        {source, body[:4], p.signed(secret, "msg_1", body)},
+		"re-encoded body":       {source, `{"a": 1}`, p.signed(secret, "msg_1", body)},
+		"duplicate id":          {source, body, change(func(r *http.Request) { r.Header.Add("webhook-id", "msg_1") })},
+		"duplicate timestamp":   {source, body, change(func(r *http.Request) { r.Header.Add("webhook-timestamp", r.Header.Get("webhook-timestamp")) })},
+		"duplicate signature":   {source, body, change(func(r *http.Request) { r.Header.Add("webhook-signature", r.Header.Get("webhook-signature")) })},
+		"deleted source":        {gone, body, p.signed(goneSecret, "msg_1", body)},
+		"unknown source":        {schema.NewID(schema.PrefixSource), body, p.signed(secret, "msg_1", body)},
+		"no source id":          {"shop", body, p.signed(secret, "msg_1", body)},
+		"a key instead":         {source, body, []option{with("Authorization", "Bearer "+o.bound)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := p.call("POST", "/v1/hooks/"+c.source, "", c.body, c.options...)
+			require.Equal(t, http.StatusUnauthorized, r.status, "%s", r.body)
+			problem := r.problem(t)
+			assert.Equal(t, "the message could not be verified", problem.Detail)
+			assert.Empty(t, problem.Errors)
+		})
+	}
+	assert.Zero(t, p.events(o.org), "a refused message left a row")
+	assert.Equal(t, rings, p.rung(o.org), "a refused message rang")
+	p.must(http.StatusAccepted, p.call("POST", "/v1/hooks/"+source, "", body, p.signed(secret, "msg_1", body)...), nil)
+	assert.Equal(t, 1, p.events(o.org))
+}
+
+func TestWebhookBodies(t *testing.T) {
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	for i, c := range []struct{ body, want, encoding string }{
+		{`{"a":1.10,"b":12345678901234567890}`, `{"a":1.10,"b":12345678901234567890}`, ""},
+		{`token=x&y=z`, `"token=x\u0026y=z"`, ""},
+		{"\xff\x00", `"/wA="`, "base64"},
+		{"", `""`, ""},
+	} {
+		var accepted struct{ Event string }
+		p.must(http.StatusAccepted, p.call("POST", "/v1/hooks/"+source, "", c.body, p.signed(secret, fmt.Sprint("m", i), c.body)...), &accepted)
+		var event struct {
+			Body     json.RawMessage
+			Encoding string
+		}
+		p.must(http.StatusOK, p.call("GET", "/v1/events/"+accepted.Event, o.bound, ""), &event)
+		assert.Equal(t, c.want, string(event.Body))
+		assert.Equal(t, c.encoding, event.Encoding)
+	}
+}
+
+// The same message many times at once is one event.
+func TestWebhookOnce(t *testing.T) {
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	body := `{}`
+	ids := make([]string, 24)
+	var wg sync.WaitGroup
+	options := p.signed(secret, "msg_1", body)
+	for i := range ids {
+		wg.Go(func() {
+			r := p.call("POST", "/v1/hooks/"+source, "", body, options...)
+			var accepted struct{ Event string }
+			assert.Equal(t, http.StatusAccepted, r.status)
+			assert.NoError(t, json.Unmarshal(r.body, &accepted))
+			ids[i] = accepted.Event
+		})
+	}
+	wg.Wait()
+	for _, id := range ids {
+		assert.Equal(t, ids[0], id)
+	}
+	assert.Equal(t, 1, p.events(o.org))
+}
+
+// Back-pressure comes before memory: the body of a refused request is not read.
+func TestBackPressure(t *testing.T) {
+	p := newPlatform(t, func(c *api.Config) {
+		c.Limits.Body, c.Limits.InFlightBytes = 1<<10, 1<<10
+	})
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	large := strings.Repeat("x", 1<<10+1)
+	r := p.call("POST", "/v1/hooks/"+source, "", large, p.signed(secret, "m", large)...)
+	assert.Equal(t, http.StatusRequestEntityTooLarge, r.status)
+	assert.Equal(t, "too_large", string(r.problem(t).Code))
+
+	// One request holds all the room with a body that does not end.
+	reader, writer := io.Pipe()
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.server.URL+"/v1/hooks/"+source, reader)
+		if err != nil {
+			ended <- err
+			return
+		}
+		resp, err := p.server.Client().Do(req)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		ended <- err
+	}()
+	go func() {
+		_, _ = writer.Write(bytes.Repeat([]byte("x"), 16))
+		close(begun)
+	}()
+	<-begun
+	small := `{}`
+	require.Eventually(t, func() bool {
+		r = p.call("POST", "/v1/hooks/"+source, "", small, p.signed(secret, "m2", small)...)
+		return r.status == http.StatusServiceUnavailable
+	}, 5*time.Second, time.Millisecond)
+	assert.NotEmpty(t, r.header.Get("Retry-After"))
+	assert.Equal(t, "unavailable", string(r.problem(t).Code))
+	require.NoError(t, writer.Close())
+	require.NoError(t, <-ended)
+	require.Eventually(t, func() bool {
+		return p.call("POST", "/v1/hooks/"+source, "", small, p.signed(secret, "m3", small)...).status == http.StatusAccepted
+	}, 5*time.Second, time.Millisecond)
+}
+
+// A suspended organization's sources are as good as none.
+func TestSuspendedOrganization(t *testing.T) {
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	require.NoError(t, p.control.SetOrganizationState(t.Context(), o.org, store.OrganizationSuspended, store.AuditDraft{Actor: "system", Action: "organization.suspend", Target: o.org}))
+	r := p.call("POST", "/v1/hooks/"+source, "", `{}`, p.signed(secret, "m", `{}`)...)
+	assert.Equal(t, http.StatusUnauthorized, r.status)
+	assert.Equal(t, http.StatusForbidden, p.call("GET", "/v1/runs", o.bound, "").status)
+	assert.Zero(t, p.events(o.org))
+}
