@@ -2,6 +2,7 @@ package codec
 
 import (
 	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/failure/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
@@ -88,8 +89,20 @@ func DataConverter(org string, keys seal.DataKeys) converter.DataConverter {
 // workers. Messages and stack traces are sealed like any payload: by default
 // they would stand in a history in clear.
 func FailureConverter(org string, keys seal.DataKeys) converter.FailureConverter {
-	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+	return intact{temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 		DataConverter:          DataConverter(org, keys),
 		EncodeCommonAttributes: true,
-	})
+	})}
+}
+
+// intact keeps a failure sealed while it is read. The SDK's converter opens a
+// failure in place, and a worker reads a local activity's failure before it
+// records the marker: the message would go into the history in clear.
+type intact struct {
+	converter.FailureConverter
+}
+
+// FailureToError implements [converter.FailureConverter].
+func (c intact) FailureToError(f *failure.Failure) error {
+	return c.FailureConverter.FailureToError(proto.CloneOf(f))
 }
