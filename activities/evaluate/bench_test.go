@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,16 +36,43 @@ func typical() evaluate.Batch {
 	}
 }
 
+// BenchmarkMapping tells batches per second, and the processor time that one
+// costs in both processes together.
 func BenchmarkMapping(b *testing.B) {
-	p, _ := newPool(b, 1, time.Second)
+	p, f := newPool(b, 1, time.Second)
 	batch := typical()
-	b.ReportAllocs()
+	_, err := p.Eval(b.Context(), batch)
+	require.NoError(b, err)
+	before := processorTime(b, f)
+	n := 0
 	for b.Loop() {
 		r, err := p.Eval(b.Context(), batch)
 		if err != nil || r.Fault != nil {
 			b.Fatal(err, r.Fault)
 		}
+		n++
 	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "batches/s")
+	b.ReportMetric(float64((processorTime(b, f)-before).Microseconds())/float64(n), "cpu-us/batch")
+}
+
+// processorTime is what this process and the evaluators have used.
+func processorTime(b *testing.B, f *fleet) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	total := time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	for _, process := range f.processes() {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process.Pid))
+		require.NoError(b, err)
+		fields := strings.Fields(string(text))
+		for _, ticks := range fields[13:15] { // utime and stime, in hundredths of a second
+			n, err := strconv.Atoi(ticks)
+			require.NoError(b, err)
+			total += time.Duration(n) * 10 * time.Millisecond
+		}
+	}
+	return total
 }
 
 func TestTypicalMapping(t *testing.T) {

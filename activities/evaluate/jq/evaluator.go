@@ -173,6 +173,9 @@ func (r *run) eval(p *program, on any, vars []any) (any, *Fault) {
 	case p.fault != "":
 		return nil, &Fault{Type: FaultExpression, Detail: p.fault, Pointer: string(r.at)}
 	case p.code != nil:
+		if v, ok := p.path.find(on, vars); ok {
+			return v, nil
+		}
 		return r.expression(p.code, on, vars)
 	case p.keys != nil:
 		out := make(map[string]any, len(p.keys))

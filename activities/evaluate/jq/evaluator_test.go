@@ -231,3 +231,25 @@ func TestCacheIsBounded(t *testing.T) {
 	c.put("x", 1)
 	require.Len(t, c.entries, 1)
 }
+
+// TestLookUps: the short way gives what gojq gives.
+func TestLookUps(t *testing.T) {
+	t.Parallel()
+	on := map[string]any{"a": map[string]any{"b": []any{1}, "and": 2, "n": nil}, "s": "x"}
+	vars := []string{timeVar, "$v"}
+	values := []any{nil, map[string]any{"a": "y"}}
+	for src, short := range map[string]bool{
+		".": true, ".a": true, " .a.b ": true, ".a.and": true, ".none.of.it": true, ".a.n.x": true, "$v": true, "$v.a": true, "$v.z.z": true,
+		".s.x": false, "$v.a.b": false, ".a.b.c": false, "$none.a": false, "..": false, ".a.": false, "$v.": false, "$__loc__": false, ".a[0]": false,
+	} {
+		got, ok := lookUp(src, vars).find(on, values)
+		require.Equal(t, short, ok, src)
+		code, fault := compileExpression(src, vars)
+		if !ok {
+			continue
+		}
+		require.Empty(t, fault, src)
+		want, _ := code.Run(on, values...).Next()
+		require.Equal(t, want, got, src)
+	}
+}

@@ -36,6 +36,8 @@ func mustParse(src string) []*gojq.FuncDef {
 type program struct {
 	constant any
 	code     *gojq.Code
+	// path is set besides code for an expression that only looks fields up.
+	path *path
 	// fault is why an expression does not compile. It fails when its turn
 	// comes, so that a template fails in the same place each time.
 	fault string
@@ -58,6 +60,7 @@ func build(v any, vars []string) *program {
 		if src, ok := Expression(v); ok {
 			p.constant = nil
 			p.code, p.fault = compileExpression(src, vars)
+			p.path = lookUp(src, vars)
 		}
 	case []any:
 		for _, item := range v {
