@@ -132,6 +132,9 @@ func (b *Broker) Do(ctx context.Context, call Call, request *sdk.Request) (respo
 		if err != nil {
 			return nil, false, err
 		}
+		if credential == nil {
+			return nil, false, schema.Errorf(schema.CodeRefused, "the connection's credential could not be opened")
+		}
 		defer credential.Wipe()
 		use, values = credential.Use, credential.Values
 	}

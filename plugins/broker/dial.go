@@ -70,9 +70,11 @@ func (b *Broker) dial(ctx context.Context, p *pool) (*link, error) {
 		return nil, schema.Errorf(schema.CodeRefused, "the address of %s lies in a network that may not be called", p.origin).At("/url").
 			Advise("Addresses of private networks can be called only where the connection lists the host.")
 	}
+	admitted = admitted[:min(len(admitted), maxAddresses)]
+	share := b.config.DialTimeout / time.Duration(len(admitted)) // a silent address leaves time for the next
 	var failure error
-	for _, address := range admitted[:min(len(admitted), maxAddresses)] {
-		l, err := b.connect(ctx, p, netip.AddrPortFrom(address.Unmap(), p.origin.port))
+	for _, address := range admitted {
+		l, err := b.connect(ctx, p, share, netip.AddrPortFrom(address.Unmap(), p.origin.port))
 		if err == nil {
 			return l, nil
 		}
@@ -97,9 +99,9 @@ func (b *Broker) resolve(ctx context.Context, o origin) ([]netip.Addr, error) {
 	return append([]netip.Addr(nil), addresses...), nil
 }
 
-func (b *Broker) connect(ctx context.Context, p *pool, address netip.AddrPort) (*link, error) {
+func (b *Broker) connect(ctx context.Context, p *pool, limit time.Duration, address netip.AddrPort) (*link, error) {
 	dialer := net.Dialer{
-		KeepAlive: 15 * time.Second,
+		Timeout: limit, KeepAlive: 15 * time.Second,
 		// The kernel is asked to connect to nothing but what was admitted.
 		ControlContext: func(_ context.Context, _, actual string, _ syscall.RawConn) error {
 			if actual != address.String() {

@@ -85,31 +85,67 @@ func (v view) peel(kinds escapes) (view, bool) {
 	for i := first; i < len(v.bytes); {
 		plain, used := undo(v.bytes[i:], kinds, decoded[:0])
 		if used == 0 {
-			plain, used = append(decoded[:0], v.bytes[i]), 1
+			// A run without escapes and marks is copied whole.
+			used = v.run(i, known)
+			plain = v.bytes[i : i+used]
 		}
 		from, to := at, at
 		for n := range used {
-			f, t := to, to+1
 			if known < len(v.marks) && v.marks[known].at == i+n {
-				f, t = v.marks[known].from, v.marks[known].to
+				if n == 0 {
+					from = v.marks[known].from
+				}
+				to = v.marks[known].to
 				known++
+			} else {
+				to++
 			}
-			if n == 0 {
-				from = f
-			}
-			to = t
 		}
-		for _, b := range plain {
-			if from != next || to != from+1 {
-				out.marks = append(out.marks, mark{at: len(out.bytes), from: from, to: to})
-			}
-			out.bytes = append(out.bytes, b)
+		if run := to-from == len(plain) && len(plain) == used; run && from == next {
+			out.bytes = append(out.bytes, plain...)
+		} else {
+			out.add(plain, from, to, run)
+		}
+		if len(plain) > 0 {
 			next = to
 		}
 		at = to
 		i += used
 	}
 	return out, true
+}
+
+// add appends bytes that do not go on where the ones before them ended: either
+// a run, of which the first byte needs a mark, or an escape, all of which
+// stand for the whole of it.
+func (v *view) add(plain []byte, from, to int, run bool) {
+	for n, b := range plain {
+		if run && n == 0 {
+			v.marks = append(v.marks, mark{at: len(v.bytes), from: from, to: from + 1})
+		}
+		if !run {
+			v.marks = append(v.marks, mark{at: len(v.bytes), from: from, to: to})
+		}
+		v.bytes = append(v.bytes, b)
+	}
+}
+
+// run is the length of the text from i on, at least 1, in which neither an
+// escape nor the known-th mark stands, but perhaps at its first byte.
+func (v view) run(i, known int) int {
+	end := len(v.bytes)
+	if known < len(v.marks) {
+		if v.marks[known].at == i {
+			return 1
+		}
+		end = v.marks[known].at
+	}
+	for n, c := range v.bytes[i+1 : end] {
+		if c == '%' || c == '\\' || c == '&' || c <= ' ' {
+			return n + 1
+		}
+	}
+	return end - i
 }
 
 // escape returns where the first escape stands; the length when there is none.

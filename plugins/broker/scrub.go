@@ -59,20 +59,19 @@ func newScrubber(secrets []secret) *scrubber {
 	return s
 }
 
-// withParts adds what a target may send back of a secret: it trimmed, its
-// words (a header value that was saved with its scheme), and what a saved
-// basic authentication value holds.
+// withParts adds what a target may send back of a secret: it trimmed, its long
+// parts (of a header value that was saved with its scheme, of a cookie), and
+// what a saved basic authentication value holds.
 func withParts(secrets []secret) []secret {
 	all := slices.Clone(secrets)
 	for _, s := range secrets {
 		all = append(all, secret{text: strings.TrimSpace(s.text), word: s.word})
-		fields := strings.Fields(s.text)
-		for _, field := range fields {
-			if len(field) >= 2*shortSecret {
-				all = append(all, secret{text: field, word: s.word})
+		for _, part := range strings.FieldsFunc(s.text, func(r rune) bool { return strings.ContainsRune(" \t\r\n;,=\"'", r) }) {
+			if len(part) >= 2*shortSecret {
+				all = append(all, secret{text: part, word: s.word})
 			}
 		}
-		if len(fields) == 2 && strings.EqualFold(fields[0], "basic") {
+		if fields := strings.Fields(s.text); len(fields) == 2 && strings.EqualFold(fields[0], "basic") {
 			if pair, err := base64.StdEncoding.DecodeString(fields[1]); err == nil {
 				all = append(all, secret{text: string(pair)})
 				if _, password, found := strings.Cut(string(pair), ":"); found && len(password) >= minSecret {
