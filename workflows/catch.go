@@ -22,6 +22,7 @@ type filter struct {
 func judge(c *flow.Catch, fault *task.Fault) (verdict task.StepResult, decided bool) {
 	var want filter
 	if c.With != nil {
+		//workflowcheck:ignore Decoding a constant into a fixed type is a pure function.
 		if !c.With.Literal || json.Unmarshal(c.With.JSON, &want) != nil {
 			return verdict, false
 		}

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"maps"
 	"strconv"
 	"strings"
 
@@ -15,7 +14,14 @@ type scope struct {
 	path, effect string
 	// pointer is the JSON Pointer of the task.
 	pointer string
-	vars    map[string]task.Ref
+	vars    *binding
+}
+
+// binding is a variable in scope, before those of the scopes around it.
+type binding struct {
+	name  string
+	ref   task.Ref
+	outer *binding
 }
 
 // visit is the scope of the n-th visit (from 1) of a task listed in s.
@@ -55,9 +61,20 @@ func (s scope) extend(pointer, path, effect string) scope {
 
 // bind returns the scope with one more variable.
 func (s scope) bind(name string, ref task.Ref) scope {
-	vars := make(map[string]task.Ref, len(s.vars)+1)
-	maps.Copy(vars, s.vars)
-	vars[name] = ref
-	s.vars = vars
+	s.vars = &binding{name: name, ref: ref, outer: s.vars}
 	return s
+}
+
+// variables gives what a request needs to know of the variables in scope.
+func (s scope) variables() map[string]task.Ref {
+	if s.vars == nil {
+		return nil
+	}
+	vars := make(map[string]task.Ref)
+	for b := s.vars; b != nil; b = b.outer {
+		if _, hidden := vars[b.name]; !hidden {
+			vars[b.name] = b.ref
+		}
+	}
+	return vars
 }

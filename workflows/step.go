@@ -51,7 +51,7 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 		return task.StepResult{}, outcome{ending: parked}
 	}
 	r.carrier.asked++
-	req.Owner, req.Pointer, req.Vars = r.owner, s.pointer, s.vars
+	req.Owner, req.Pointer, req.Vars = r.owner, s.pointer, s.variables()
 	var res task.StepResult
 	if o := r.call(ctx, task.Step, req, &res); o.ending != proceed {
 		return res, o
