@@ -68,13 +68,10 @@ func (e *Executor) act(ctx context.Context, s *scope, args json.RawMessage) (jso
 		out, err := a.invoke(ctx)
 		return a.read(out, err)
 	}
-	fresh := store.Effect{
-		ID: schema.NewID(schema.PrefixEffect), Run: s.st.run.ID, Key: s.req.Effect, Connection: conn.row.ID,
-		Action: c.Connector + "." + c.Action, CreatedAt: e.now(),
-		Digest:         digest([]byte(c.Connector), []byte(c.Action), []byte(conn.row.ID), args),
-		IdempotencyKey: idempotencyKey(e.cfg.Organization, s.st.run.ID, s.req.Effect),
-	}
-	d, err := e.decide(s.st, s.req.Effect, fresh.Digest, conn.IdempotencyHeader != "", fresh)
+	d, err := e.decide(s.st, store.Effect{
+		Run: s.st.run.ID, Key: s.req.Effect, Connection: conn.row.ID, Action: c.Connector + "." + c.Action,
+		Digest: digest([]byte(c.Connector), []byte(c.Action), []byte(conn.row.ID), args),
+	}, conn.IdempotencyHeader != "")
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -162,7 +159,7 @@ func (a *attempt) invoke(ctx context.Context) (json.RawMessage, error) {
 func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	call := broker.Call{Use: a.conn.Use, MaxBody: maxResponse}
+	call := broker.Call{Connection: a.conn.row.ID, Version: a.conn.row.CredentialVersion, Use: a.conn.Use, MaxBody: maxResponse}
 	if a.conn.row.CredentialVersion > 0 {
 		call.Opener = opener{a.e, a.conn}
 		a.opened = true

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -52,16 +53,24 @@ type decision struct {
 	effect    store.Effect
 }
 
-// decide looks the effect up before a call (invariant 7). keyed says that the
+// decide looks an effect up before its call (invariant 7). keyed says that the
 // target honours idempotency keys, so that repeating is safe.
-func (e *Executor) decide(st *runState, key string, request []byte, keyed bool, fresh store.Effect) (decision, error) {
+func (e *Executor) decide(st *runState, asked store.Effect, keyed bool) (decision, error) {
 	st.mu.Lock()
-	prior, ok := st.effects[key]
-	st.mu.Unlock()
-	if !ok {
-		return decision{effect: fresh}, nil
+	defer st.mu.Unlock()
+	prior, ok := st.effects[asked.Key]
+	for ok && prior.State == store.EffectFailed && !bytes.Equal(prior.Digest, asked.Digest) {
+		// It is known not to have happened, and something else is asked for
+		// now: that is another effect, with a key of its own.
+		asked.Key += "'"
+		prior, ok = st.effects[asked.Key]
 	}
-	same := string(prior.Digest) == string(request)
+	if !ok {
+		asked.ID, asked.CreatedAt = schema.NewID(schema.PrefixEffect), e.now()
+		asked.IdempotencyKey = idempotencyKey(e.cfg.Organization, asked.Run, asked.Key)
+		return decision{effect: asked}, nil
+	}
+	same := bytes.Equal(prior.Digest, asked.Digest)
 	d := decision{effect: prior}
 	switch prior.State {
 	case store.EffectDone, store.EffectResolved:
@@ -73,8 +82,7 @@ func (e *Executor) decide(st *runState, key string, request []byte, keyed bool, 
 		d.settled = &o
 		return d, err
 	case store.EffectFailed:
-		// It is known not to have happened: another attempt may differ.
-		d.effect.Digest = request
+		// It is known not to have happened: it may be tried again.
 	case store.EffectIntent:
 		// A call was begun and no outcome was recorded: it may have happened.
 		d.uncertain = !same || !keyed || prior.Attempts >= maxEffectAttempts

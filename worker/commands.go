@@ -42,13 +42,15 @@ type change struct {
 
 func (r *relay) apply(ctx context.Context, c store.Command) error {
 	run, _, effects, err := r.cell.Work().LoadRun(ctx, c.Run)
-	if err != nil {
+	missing := schema.CodeOf(err) == schema.CodeNotFound
+	if err != nil && !missing {
 		return err
 	}
 	ch, refused, err := r.plan(c, effects)
 	if err != nil {
 		return err
 	}
+	refused = refused || missing
 	done := store.AuditDraft{Actor: c.By, Action: "run." + c.Kind + ".applied", Target: c.Run, Namespace: c.Namespace}
 	if !refused {
 		err = r.cell.Work().ApplyCommand(ctx, c.Seq, c.Run, ch.from, ch.to, true, ch.effects, []store.AuditDraft{done})
@@ -69,8 +71,8 @@ func (r *relay) apply(ctx context.Context, c store.Command) error {
 	if run.Straight {
 		return nil // Its carrier may carry others: it stops at the fence.
 	}
-	var missing *serviceerror.NotFound
-	if err := r.engine.CancelWorkflow(ctx, run.Carrier, ""); err != nil && !errors.As(err, &missing) {
+	var ended *serviceerror.NotFound
+	if err := r.engine.CancelWorkflow(ctx, run.Carrier, ""); err != nil && !errors.As(err, &ended) {
 		r.logger.WarnContext(ctx, "a canceled run's carrier could not be told; it stops at its next step", "run", run.ID, "error", err)
 	}
 	return nil

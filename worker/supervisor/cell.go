@@ -68,7 +68,7 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 	}
 	defer func() { _ = theirs.Close() }()
 	p, err := process.Start(process.Spec{
-		Name: "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Env: c.host.cfg.Env, Files: []*os.File{theirs},
+		Name: "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Args: []string{c.organization}, Env: c.host.cfg.Env, Files: []*os.File{theirs},
 	})
 	if err != nil {
 		_ = ours.Close()
@@ -202,4 +202,3 @@ func (c *cell) tell(n worker.Notice) {
 		_ = line.Send(n)
 	}
 }
-

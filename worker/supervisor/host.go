@@ -191,4 +191,3 @@ func (h *Host) drain(ctx context.Context) {
 	h.mu.Unlock()
 	h.wg.Wait()
 }
-

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/tenonhq/tenon/api"
+	"github.com/tenonhq/tenon/cmd/internal/confine"
+	"github.com/tenonhq/tenon/connectors"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/token"
+)
+
+// drainPatience is how long requests get to end.
+const drainPatience = 8 * time.Second
+
+func serveAPI(ctx context.Context, e env) error {
+	certificate, err := e.certificate()
+	if err != nil {
+		return err
+	}
+	if err := confine.Apply(confine.Policy{
+		ReadOnly:  []string{e.APIKey, e.verifier, e.cellKeys},
+		ReadWrite: []string{e.control, e.cells, e.run},
+	}); err != nil {
+		return err
+	}
+	private, err := keystore.LoadPair(e.APIKey)
+	if err != nil {
+		return err
+	}
+	verifier, err := token.LoadVerifier(e.verifier)
+	if err != nil {
+		return err
+	}
+	keys, err := keystore.Open(e.cellKeys)
+	if err != nil {
+		return err
+	}
+	control, err := store.OpenControl(ctx, e.controlURL())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = control.Close() }()
+	bell, err := newBell(e.bell)
+	if err != nil {
+		return err
+	}
+	server, err := api.New(api.Config{
+		Control: control, Keys: keys, APIKey: private, Operators: verifier, Connectors: connectors.Builtin(),
+		Bell: bell.ring, EngineUI: "http://" + e.UI, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials,
+	})
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	return listenAndServe(ctx, e.API, certificate, server.Handler(), e.logger)
+}
+
+func (e env) certificate() (*tls.Certificate, error) {
+	if e.TLSCert == "" {
+		return nil, nil //nolint:nilnil // No certificate: loopback only, which the settings hold.
+	}
+	pair, err := tls.LoadX509KeyPair(e.TLSCert, e.TLSKey)
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeInvalid, "settings tls-cert and tls-key must be a certificate and its key in PEM: %w", err)
+	}
+	return &pair, nil
+}
+
+func listenAndServe(ctx context.Context, address string, certificate *tls.Certificate, handler http.Handler, logger *slog.Logger) error {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the API could not listen on %s: %w", address, err).
+			Advise("Is it running already? Otherwise choose another api-address.")
+	}
+	if certificate != nil {
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		IdleTimeout: 90 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	logger.InfoContext(ctx, "the API answers", "address", listener.Addr().String())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return schema.Errorf(schema.CodeUnavailable, "the API stopped: %w", err)
+	case <-ctx.Done():
+	}
+	logger.Info("the API drains")
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
+	defer cancel()
+	if err := server.Shutdown(patience); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return schema.Errorf(schema.CodeTimeout, "requests were still under way when the API ended: %w", err)
+	}
+	return nil
+}
+
+// bellRope rings the host's bell. It is not connected, so that a host that
+// comes later is rung too.
+type bellRope struct {
+	conn *net.UnixConn
+	to   *net.UnixAddr
+}
+
+func newBell(path string) (bellRope, error) {
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
+	if err != nil {
+		return bellRope{}, schema.Errorf(schema.CodeUnavailable, "no socket for the bell: %w", err)
+	}
+	return bellRope{conn, &net.UnixAddr{Name: path, Net: "unixgram"}}, nil
+}
+
+func (b bellRope) ring(organization string) {
+	// A bell must not hold a request up: a full or missing one is passed over,
+	// and the cell's sweep finds what is new.
+	_ = b.conn.SetWriteDeadline(time.Now().Add(5 * time.Millisecond))
+	_, _ = b.conn.WriteToUnix([]byte(organization), b.to)
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+
+	platformactivities "github.com/tenonhq/tenon/activities/platform"
+	"github.com/tenonhq/tenon/cmd/internal/confine"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/token"
+	"github.com/tenonhq/tenon/worker/supervisor"
+	"github.com/tenonhq/tenon/workflows/platform"
+)
+
+const (
+	// systemTokenLife is how long the host's own engine token is good for.
+	systemTokenLife = 10 * time.Minute
+	// namespaceRetention is how long the engine keeps what has ended; the
+	// cell's own database is the truth.
+	namespaceRetention = 24 * time.Hour
+	// engineDialPatience is how long a host waits for the engine to answer.
+	engineDialPatience = 30 * time.Second
+)
+
+// systemToken adds the host's engine token to each call, made anew at half its life.
+type systemToken struct {
+	signer token.Signer
+	mu     sync.Mutex
+	text   string
+	fresh  time.Time
+}
+
+// GetHeaders implements the engine client's header provider.
+func (s *systemToken) GetHeaders(context.Context) (map[string]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.After(s.fresh) {
+		text, err := s.signer.Mint(token.Claims{Subject: "host", Role: token.RoleSystem, Expires: now.Add(systemTokenLife)})
+		if err != nil {
+			return nil, err
+		}
+		s.text, s.fresh = text, now.Add(systemTokenLife/2)
+	}
+	return map[string]string{"authorization": "Bearer " + s.text}, nil
+}
+
+func runHost(ctx context.Context, e env) error {
+	// Not under Landlock: what the host starts would inherit it, and the
+	// launchers of its cells could not make their sandboxes.
+	if err := confine.Hide(); err != nil {
+		return err
+	}
+	root, err := keystore.LoadPair(e.RootKey)
+	if err != nil {
+		return err
+	}
+	apiPublic, err := keystore.LoadPublic(e.apiPublic)
+	if err != nil {
+		return err
+	}
+	signer, err := token.LoadSigner(e.signer)
+	if err != nil {
+		return err
+	}
+	keys, err := keystore.Open(e.cellKeys)
+	if err != nil {
+		return err
+	}
+	control, err := store.OpenControl(ctx, e.controlURL())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = control.Close() }()
+	dir, err := binaries()
+	if err != nil {
+		return err
+	}
+	engine, err := dialEngine(ctx, e, &systemToken{signer: signer})
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	namespace := func(ctx context.Context, name string) error {
+		return platformactivities.EnsureNamespace(ctx, engine, name, namespaceRetention)
+	}
+	if err := namespace(ctx, platform.Namespace); err != nil {
+		return err
+	}
+	host := supervisor.New(supervisor.Config{
+		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine,
+		Namespace: namespace, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bell: e.bell,
+		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
+	})
+	return host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })
+}
+
+// dialEngine connects to the platform's namespace, waiting for the engine to answer.
+func dialEngine(ctx context.Context, e env, headers *systemToken) (client.Client, error) {
+	deadline := time.Now().Add(engineDialPatience)
+	for {
+		c, err := client.DialContext(ctx, client.Options{
+			HostPort: e.Engine, Namespace: platform.Namespace, Logger: sdklog.NewStructuredLogger(e.logger), HeadersProvider: headers,
+		})
+		if err == nil {
+			return c, nil
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return nil, schema.Errorf(schema.CodeUnavailable, "the engine at %s does not answer: %w", e.Engine, err)
+		}
+		t := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+		case <-t.C:
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+// paths are the places in the data directory.
+type paths struct {
+	keys, cellKeys, control, cells, engine, run, logs string
+	adminKey, rootPublic, apiPublic, signer, verifier string
+	bell                                              string
+}
+
+func pathsOf(data string) paths {
+	keys := filepath.Join(data, "keys")
+	return paths{
+		keys: keys, cellKeys: filepath.Join(data, "keystore"), control: filepath.Join(data, "control"),
+		cells: filepath.Join(data, "cells"), engine: filepath.Join(data, "engine"), run: filepath.Join(data, "run"),
+		logs: filepath.Join(data, "logs"), adminKey: filepath.Join(data, "admin.key"),
+		rootPublic: filepath.Join(keys, "root.pub"), apiPublic: filepath.Join(keys, "api.pub"),
+		signer: filepath.Join(keys, "engine-token.key"), verifier: filepath.Join(keys, "engine-token.pub"),
+		bell: filepath.Join(data, "run", "bell.sock"),
+	}
+}
+
+// directories makes the data directory's folders, closed to others.
+func (p paths) directories() error {
+	for _, dir := range []string{p.keys, p.cellKeys, p.control, p.cells, p.engine, p.run, p.logs} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return schema.Errorf(schema.CodeUnavailable, "the data directory could not be made: %w", err)
+		}
+	}
+	return nil
+}
+
+func (e env) controlURL() string {
+	if !e.Postgres.IsZero() {
+		return string(e.Postgres.Reveal())
+	}
+	return "sqlite:" + filepath.Join(e.control, "control.db")
+}
+
+func (e env) admin() store.Admin {
+	return store.Admin{Directory: e.cells, PostgresURL: string(e.Postgres.Reveal())}
+}
+
+// binaries is the directory of this binary, where its siblings are.
+func binaries() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
+	}
+	return filepath.Dir(path), nil
+}
+
+// sibling is another binary of the same build.
+func sibling(name string) (string, error) {
+	dir, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		return "", schema.Errorf(schema.CodeUnavailable, "%s is not beside this binary", name).Advise("Build all of them: make build")
+	}
+	return path, nil
+}
