@@ -1,6 +1,8 @@
 package keystore
 
 import (
+	"bytes"
+
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/seal"
 )
@@ -27,6 +29,9 @@ type Entry struct {
 	Credentials []CredentialPair `json:"credentials"`
 	// DataKeys are the data keys, current first.
 	DataKeys []DataKeyEntry `json:"data_keys"`
+	// PublicSealed is the list of public keys, sealed with a data key. Without
+	// it, who can write here could have credentials sealed to a key of his own.
+	PublicSealed []byte `json:"public_sealed"`
 	// Databases are wrapped addresses by name.
 	Databases map[string]Database `json:"databases,omitempty"`
 }
@@ -50,24 +55,14 @@ type Database struct {
 	ToAPI  []byte `json:"to_api,omitempty"`
 }
 
-// APICell is what the API opens of an entry.
-type APICell struct {
-	Organization     string
-	CredentialPublic seal.PublicKey
-	DataKeys         seal.DataKeys
-	Databases        map[string]string
-}
-
-// HostCell is what a host opens of an entry, to hand it down to the cell.
-type HostCell struct {
-	Organization string
-	Private      []seal.PrivateKey
-	DataKeys     []seal.DataKey
-	Databases    map[string]string
-}
-
 // Generate makes the keys of a new cell.
 func Generate(organization string, root, api seal.PublicKey) (Entry, error) {
+	if err := schema.CheckID(schema.PrefixOrganization, organization); err != nil {
+		return Entry{}, err
+	}
+	if root == api {
+		return Entry{}, schema.Errorf(schema.CodeInvalid, "the root key and the API key must not be the same")
+	}
 	private, err := seal.NewPrivateKey()
 	if err != nil {
 		return Entry{}, err
@@ -92,97 +87,38 @@ func Generate(organization string, root, api seal.PublicKey) (Entry, error) {
 		return Entry{}, err
 	}
 	e.Credentials, e.DataKeys = []CredentialPair{pair}, []DataKeyEntry{key}
+	e.PublicSealed = seal.NewDataKeys(data).Seal(publicPlace(organization), e.publics())
 	return e, nil
 }
 
-func (e Entry) whole() error {
-	if len(e.Credentials) == 0 || len(e.DataKeys) == 0 {
-		return schema.Errorf(schema.CodeInternal, "the key store's entry of the cell has no keys")
+func publicPlace(organization string) seal.Place {
+	return seal.Place{Organization: organization, Table: "keystore", Row: "credentials", Field: "public"}
+}
+
+// publics is the list of public keys in its order: which one is current counts.
+func (e Entry) publics() []byte {
+	out := make([]byte, 0, len(e.Credentials)*seal.KeySize)
+	for _, c := range e.Credentials {
+		out = append(out, c.Public[:]...)
+	}
+	return out
+}
+
+// checkPublics refuses public keys that no holder of the data key listed.
+func (e Entry) checkPublics(keys seal.DataKeys) error {
+	listed, err := keys.Open(publicPlace(e.Organization), e.PublicSealed)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(listed, e.publics()) {
+		return schema.Errorf(schema.CodeRefused, "a public key in the key store was changed")
 	}
 	return nil
 }
 
-// OpenForAPI opens the data keys and the API's database addresses.
-func (e Entry) OpenForAPI(private seal.PrivateKey) (APICell, error) {
-	if err := e.whole(); err != nil {
-		return APICell{}, err
+func (e Entry) whole() error {
+	if len(e.Credentials) == 0 || len(e.DataKeys) == 0 || len(e.PublicSealed) == 0 {
+		return schema.Errorf(schema.CodeInvalid, "the key store's entry of the cell has no keys")
 	}
-	keys, err := e.dataKeys(private, func(k DataKeyEntry) []byte { return k.ToAPI })
-	if err != nil {
-		return APICell{}, err
-	}
-	urls, err := e.databases(private, func(d Database) []byte { return d.ToAPI })
-	if err != nil {
-		return APICell{}, err
-	}
-	return APICell{
-		Organization: e.Organization, CredentialPublic: e.Credentials[0].Public,
-		DataKeys: seal.NewDataKeys(keys[0], keys[1:]...), Databases: urls,
-	}, nil
-}
-
-// OpenForHost opens everything that a cell worker needs.
-func (e Entry) OpenForHost(root seal.PrivateKey) (HostCell, error) {
-	if err := e.whole(); err != nil {
-		return HostCell{}, err
-	}
-	out := HostCell{Organization: e.Organization}
-	for _, p := range e.Credentials {
-		raw, err := seal.UnwrapKey(root, seal.Wrap{Organization: e.Organization, Purpose: purposeCredential}, p.PrivateToRoot)
-		if err != nil {
-			return HostCell{}, err
-		}
-		k, err := seal.ParsePrivateKey(raw)
-		clear(raw)
-		if err != nil {
-			return HostCell{}, err
-		}
-		if k.Public() != p.Public {
-			return HostCell{}, schema.Errorf(schema.CodeRefused, "a credential key in the key store is not the half of its public key")
-		}
-		out.Private = append(out.Private, k)
-	}
-	var err error
-	if out.DataKeys, err = e.dataKeys(root, func(k DataKeyEntry) []byte { return k.ToRoot }); err != nil {
-		return HostCell{}, err
-	}
-	out.Databases, err = e.databases(root, func(d Database) []byte { return d.ToRoot })
-	return out, err
-}
-
-func (e Entry) dataKeys(private seal.PrivateKey, side func(DataKeyEntry) []byte) ([]seal.DataKey, error) {
-	out := make([]seal.DataKey, 0, len(e.DataKeys))
-	for _, d := range e.DataKeys {
-		raw, err := seal.UnwrapKey(private, seal.Wrap{Organization: e.Organization, Purpose: purposeData}, side(d))
-		if err != nil {
-			return nil, err
-		}
-		k, err := seal.ParseDataKey(raw)
-		clear(raw)
-		if err != nil {
-			return nil, err
-		}
-		if k.ID() != d.ID {
-			return nil, schema.Errorf(schema.CodeRefused, "a data key in the key store is not the one its id names")
-		}
-		out = append(out, k)
-	}
-	return out, nil
-}
-
-func (e Entry) databases(private seal.PrivateKey, side func(Database) []byte) (map[string]string, error) {
-	out := make(map[string]string, len(e.Databases))
-	for name, d := range e.Databases {
-		wrapped := side(d)
-		if len(wrapped) == 0 {
-			continue
-		}
-		raw, err := seal.UnwrapKey(private, seal.Wrap{Organization: e.Organization, Purpose: DatabasePurpose(name)}, wrapped)
-		if err != nil {
-			return nil, err
-		}
-		out[name] = string(raw)
-		clear(raw)
-	}
-	return out, nil
+	return nil
 }

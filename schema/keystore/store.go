@@ -1,136 +1,142 @@
 package keystore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/seal/keyfile"
 )
 
-const suffix = ".json"
+const (
+	suffix = ".json"
+	// entryLimit bounds a file of the store.
+	entryLimit = 1 << 20
+	// entryVersion is the version of a file's format.
+	entryVersion = 1
+)
 
-// Store is a directory with one file per cell.
+// document is an entry as it stands in its file.
+type document struct {
+	Version int `json:"version"`
+	Entry
+}
+
+// Store is a directory with one file per organization. Reads may run beside
+// writes; one process, the host, writes.
 type Store struct{ dir string }
 
-// Open opens the key store in a directory, which it makes with mode 0700. A
-// directory that others may enter is refused.
+// Open opens the store, and makes it when it is missing. A directory that other
+// users may enter is refused.
 func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, schema.Errorf(schema.CodeUnavailable, "the key store's directory could not be made: %w", err)
+	if err := keyfile.EnsureDirectory(dir); err != nil {
+		return nil, err
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, schema.Errorf(schema.CodeUnavailable, "the key store's directory could not be read: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, schema.Errorf(schema.CodeRefused, "the key store's directory is open to others").Advise("chmod 700 " + dir)
-	}
-	return &Store{dir}, nil
+	return &Store{dir: dir}, nil
 }
 
-func (s *Store) path(organization string) (string, error) {
-	if err := schema.CheckID(schema.PrefixOrganization, organization); err != nil {
-		return "", err
+// Put writes an entry, in place of the one before; it is on disk, whole, when
+// Put returns.
+func (s *Store) Put(ctx context.Context, e Entry) error {
+	if err := ctx.Err(); err != nil {
+		return schema.Errorf(schema.CodeTimeout, "the key store was not written: %w", err)
 	}
-	return filepath.Join(s.dir, organization+suffix), nil
-}
-
-// Put writes an entry so that a crash leaves the old one or the new one whole.
-func (s *Store) Put(_ context.Context, e Entry) error {
-	path, err := s.path(e.Organization)
-	if err != nil {
+	if err := schema.CheckID(schema.PrefixOrganization, e.Organization); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(e, "", "  ")
-	if err != nil {
-		return schema.Errorf(schema.CodeInternal, "a key store entry does not encode: %w", err)
+	if err := e.whole(); err != nil {
+		return err
 	}
-	return writeFile(path, append(text, '\n'))
+	text, err := json.MarshalIndent(document{Version: entryVersion, Entry: e}, "", "  ")
+	if err != nil {
+		return schema.Errorf(schema.CodeInternal, "an entry of the key store does not encode: %w", err)
+	}
+	return keyfile.Replace(s.path(e.Organization), append(text, '\n'), 0o600)
 }
 
-// Get returns an entry; CodeNotFound when there is none.
-func (s *Store) Get(_ context.Context, organization string) (Entry, error) {
-	path, err := s.path(organization)
+// Get reads an organization's entry; CodeNotFound when there is none.
+func (s *Store) Get(ctx context.Context, org string) (Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return Entry{}, schema.Errorf(schema.CodeTimeout, "the key store was not read: %w", err)
+	}
+	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
+		return Entry{}, err
+	}
+	text, err := keyfile.ReadPrivate(s.path(org), entryLimit)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return Entry{}, schema.Errorf(schema.CodeNotFound, "organization %s has no keys", org)
+	}
 	if err != nil {
 		return Entry{}, err
 	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Entry{}, schema.Errorf(schema.CodeNotFound, "the key store has no entry for the organization")
-	}
+	e, err := parse(text)
 	if err != nil {
-		return Entry{}, schema.Errorf(schema.CodeUnavailable, "the key store could not be read: %w", err)
+		return Entry{}, err
 	}
-	var e Entry
-	if err := json.Unmarshal(text, &e); err != nil {
-		return Entry{}, schema.Errorf(schema.CodeInternal, "a key store entry does not parse: %w", err)
-	}
-	if e.Organization != organization {
-		return Entry{}, schema.Errorf(schema.CodeRefused, "a key store entry is of another organization than its name says")
+	// A file that was renamed is another organization's entry (invariant 2).
+	if e.Organization != org {
+		return Entry{}, schema.Errorf(schema.CodeRefused, "the key store's file of %s holds another organization's keys", org)
 	}
 	return e, nil
 }
 
-// Delete destroys an entry; one that is not there is no error.
-func (s *Store) Delete(_ context.Context, organization string) error {
-	path, err := s.path(organization)
-	if err != nil {
+// Delete destroys an organization's keys, and with them all that they sealed.
+// There being none is no error.
+func (s *Store) Delete(ctx context.Context, org string) error {
+	if err := ctx.Err(); err != nil {
+		return schema.Errorf(schema.CodeTimeout, "the key store was not changed: %w", err)
+	}
+	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return schema.Errorf(schema.CodeUnavailable, "a key store entry could not be removed: %w", err)
+	err := keyfile.Destroy(s.path(org))
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return nil
 	}
-	return syncDir(s.dir)
+	return err
 }
 
-// List returns the organizations that have an entry, sorted.
-func (s *Store) List(context.Context) ([]string, error) {
-	files, err := os.ReadDir(s.dir)
+// List returns the organizations that have keys, sorted.
+func (s *Store) List(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, schema.Errorf(schema.CodeTimeout, "the key store was not read: %w", err)
+	}
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, schema.Errorf(schema.CodeUnavailable, "the key store could not be read: %w", err)
 	}
-	var out []string
-	for _, f := range files {
-		if name, ok := strings.CutSuffix(f.Name(), suffix); ok && schema.CheckID(schema.PrefixOrganization, name) == nil {
-			out = append(out, name)
+	var orgs []string
+	for _, entry := range entries {
+		org, ok := strings.CutSuffix(entry.Name(), suffix)
+		if ok && schema.CheckID(schema.PrefixOrganization, org) == nil {
+			orgs = append(orgs, org)
 		}
 	}
-	slices.Sort(out)
-	return out, nil
+	return orgs, nil
 }
 
-// writeFile replaces a file of mode 0600 atomically and durably.
-func writeFile(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "a key file could not be written: %w", err)
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "a key file could not be written: %w", err)
-	}
-	return syncDir(dir)
-}
+// path is safe: org has passed CheckID.
+func (s *Store) path(org string) string { return filepath.Join(s.dir, org+suffix) }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "a key directory could not be opened: %w", err)
+// parse reads a file of the store, strictly.
+func parse(text []byte) (Entry, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	var doc document
+	if err := d.Decode(&doc); err != nil {
+		return Entry{}, schema.Errorf(schema.CodeInvalid, "a file of the key store does not parse")
 	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "a key directory could not be synced: %w", err)
+	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // The decoder returns io.EOF itself.
+		return Entry{}, schema.Errorf(schema.CodeInvalid, "a file of the key store goes on after its end")
 	}
-	return nil
+	if doc.Version != entryVersion {
+		return Entry{}, schema.Errorf(schema.CodeConflict, "a file of the key store is of version %d, and this program knows %d", doc.Version, entryVersion).
+			Advise("Use a newer version of this program.")
+	}
+	return doc.Entry, doc.whole()
 }
