@@ -35,7 +35,7 @@ func build(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "tenon-eval")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "github.com/tenonhq/tenon/cmd/tenon-eval")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-ldflags=-s -w", "-o", binary, "github.com/tenonhq/tenon/cmd/tenon-eval")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building tenon-eval: %v\n%s", err, out)
@@ -51,7 +51,7 @@ type fleet struct {
 	live   map[int]*os.Process
 }
 
-func (f *fleet) start(context.Context) (io.ReadWriteCloser, func(), error) {
+func (f *fleet) start(ctx context.Context) (io.ReadWriteCloser, func(), error) {
 	f.starts.Add(1)
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -65,7 +65,8 @@ func (f *fleet) start(context.Context) (io.ReadWriteCloser, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.Command(binary)
+	// A batch that is canceled ends its process through kill, so ctx is not the process's.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary)
 	cmd.Env = []string{}
 	cmd.Stdin, cmd.Stdout = theirs, theirs
 	if err := cmd.Start(); err != nil {

@@ -98,9 +98,11 @@ func (d *decoder) http(n *node, at string) *Call {
 }
 
 func (d *decoder) method(n *node, at string) *node {
-	if s := d.str(n, at); dynamic(n) {
+	s := d.str(n, at)
+	if dynamic(n) {
 		return d.normaliseString(n, at, nil)
-	} else if n.kind == kindString && !method.MatchString(s) {
+	}
+	if n.kind == kindString && !method.MatchString(s) {
 		d.bad(at, "must be an HTTP method")
 	}
 	return stringNode(strings.ToUpper(n.text))
@@ -148,7 +150,8 @@ func (d *decoder) uri(n *node, at string, connected bool) *node {
 }
 
 // expand turns "{name}" into the percent-encoded field of the input. A field
-// that is missing fails the call: an empty one could address another resource.
+// that is missing fails the call, and so does one that would empty or climb a
+// segment of the path: it would address another resource.
 func (d *decoder) expand(n *node, at string) *node {
 	if !strings.ContainsAny(n.text, "{}") {
 		return n
@@ -164,7 +167,8 @@ func (d *decoder) expand(n *node, at string) *node {
 		}
 		b.WriteString(quoteInner(n.text[last:m[0]]))
 		quoted := string(appendString(nil, name))
-		b.WriteString(`\($in[` + quoted + `] | if . == null then error("no field ` + name + ` in the input for the URI") else . end)`)
+		b.WriteString(`\($in[` + quoted + `] | if . == null` + unfit(n.text[:m[0]]) +
+			` then error("no value for ` + name + ` in the input that the URI can hold") else . end)`)
 		last = m[1]
 	}
 	rest := n.text[last:]
@@ -178,6 +182,15 @@ func (d *decoder) expand(n *node, at string) *node {
 		d.bad(at, "not a URI template: %s", err)
 	}
 	return wrap(b.String())
+}
+
+// unfit gives the condition on a value after the given part of a URI: dots are
+// not percent-encoded, so "." and ".." would still be read as steps of the path.
+func unfit(before string) string {
+	if strings.ContainsAny(before, "?#") {
+		return ""
+	}
+	return ` or (tostring | . == "" or . == "." or . == "..")`
 }
 
 // quoteInner writes text as the inside of a jq string; a JSON string's

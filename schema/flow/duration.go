@@ -62,7 +62,7 @@ func parseISO8601(text string) (time.Duration, error) {
 	if m == nil || len(text) > 128 || m[5] == "T" {
 		return 0, badDuration("not an ISO 8601 duration such as PT30S or P1DT12H")
 	}
-	total, any := new(big.Rat), false
+	total, some := new(big.Rat), false
 	for group, unit := range isoUnits {
 		if m[group] == "" {
 			continue
@@ -70,11 +70,11 @@ func parseISO8601(text string) (time.Duration, error) {
 		if !decimal.MatchString(m[group]) {
 			return 0, badDuration("not an ISO 8601 duration such as PT30S or P1DT12H")
 		}
-		any = true
+		some = true
 		r, _ := new(big.Rat).SetString(m[group])
 		total.Add(total, r.Mul(r, new(big.Rat).SetInt64(int64(unit))))
 	}
-	if !any {
+	if !some {
 		return 0, badDuration("not an ISO 8601 duration such as PT30S or P1DT12H")
 	}
 	return toDuration(total)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -174,11 +175,7 @@ func (o *object) done(unsupported ...string) {
 			continue
 		}
 		at := Pointer(o.at, key)
-		known := false
-		for _, u := range unsupported {
-			known = known || u == key
-		}
-		if known {
+		if slices.Contains(unsupported, key) {
 			o.d.unsupported(at, key)
 			continue
 		}
