@@ -1,12 +1,11 @@
 package seal
 
 import (
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"net"
-	"strconv"
+	"errors"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tenonhq/tenon/schema"
 )
@@ -56,10 +55,13 @@ type Credential struct {
 	Values       map[string]string `json:"values"`
 }
 
+// valueLimit bounds one value of a credential.
+const valueLimit = 16 << 10
+
 // SealCredential seals a credential to a cell's public key. Only a public key
 // is needed: clients seal by themselves.
 func SealCredential(to PublicKey, c Credential) ([]byte, error) {
-	if err := CheckUse(c.Use); err != nil {
+	if err := CheckCredential(c); err != nil {
 		return nil, err
 	}
 	text, err := json.Marshal(c)
@@ -70,91 +72,69 @@ func SealCredential(to PublicKey, c Credential) ([]byte, error) {
 	return sealTo(to, SuiteCredential, append([]byte(CredentialMagic), text...))
 }
 
-// CheckUse says what is wrong with a use, with a pointer to the place.
-func CheckUse(u Use) error {
-	if len(u.Hosts) == 0 {
-		return schema.Errorf(schema.CodeInvalid, "at least one host is needed").At("/hosts").
-			Advise(`Name the hosts that the credential may go to, such as "api.example.com" or "10.0.0.7:8443".`)
+// CheckCredential says what is wrong with a credential, with a pointer to the
+// place. It never quotes a value.
+func CheckCredential(c Credential) error {
+	if c.Organization == "" {
+		return schema.Errorf(schema.CodeInvalid, "the organization is missing").At("/organization")
 	}
-	for i, h := range u.Hosts {
-		if !validHost(h) {
-			return schema.Errorf(schema.CodeInvalid, "not a host").At("/hosts/" + strconv.Itoa(i)).
-				Advise(`Write "host" or "host:port" in lower case, without scheme, path or wildcard.`)
+	if c.Connection == "" {
+		return schema.Errorf(schema.CodeInvalid, "the connection is missing").At("/connection")
+	}
+	if c.Version < 1 {
+		return schema.Errorf(schema.CodeInvalid, "versions begin with 1").At("/version")
+	}
+	if err := CheckUse(c.Use); err != nil {
+		var e *schema.Error
+		if errors.As(err, &e) {
+			return e.At("/use" + e.Pointer)
 		}
-	}
-	if u.PathPrefix != "" && (!strings.HasPrefix(u.PathPrefix, "/") || strings.ContainsAny(u.PathPrefix, "%?#\\\x00") || strings.Contains(u.PathPrefix, "..")) {
-		return schema.Errorf(schema.CodeInvalid, "not a plain path prefix").At("/path_prefix").Advise(`It begins with "/" and holds no "..", "%", "?" or "#".`)
-	}
-	if err := checkInjection(u.Inject); err != nil {
 		return err
 	}
-	if u.CA != "" {
-		return checkCA(u.CA)
+	names := ValueNames(c.Use.Inject.Scheme)
+	if len(c.Values) != len(names) {
+		return schema.Errorf(schema.CodeInvalid, "the scheme has other values: it has %s", strings.Join(names, ", ")).At("/values")
+	}
+	for _, name := range names {
+		if err := checkValue(c.Use.Inject.Scheme, name, c.Values); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func validHost(h string) bool {
-	host, port, err := net.SplitHostPort(h)
-	if err != nil {
-		host = strings.Trim(h, "[]")
-		port = "443"
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil || n < 1 || n > 65535 || host == "" || len(host) > 253 || host != strings.ToLower(host) {
-		return false
-	}
-	if net.ParseIP(host) != nil {
-		return true
-	}
-	for _, r := range host {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' {
-			return false
-		}
-	}
-	return !strings.HasPrefix(host, ".") && !strings.HasPrefix(host, "-")
-}
-
-func checkInjection(in Injection) error {
-	switch in.Scheme {
-	case SchemeBearer, SchemeBasic:
-		if in.Name != "" || in.Prefix != "" {
-			return schema.Errorf(schema.CodeInvalid, "the scheme has neither name nor prefix").At("/inject")
-		}
+// ValueNames are the values that a credential of the scheme has, all of them.
+func ValueNames(scheme string) []string {
+	switch scheme {
+	case SchemeBearer:
+		return []string{"token"}
 	case SchemeHeader, SchemeQuery:
-		if in.Name == "" || len(in.Name) > 128 || strings.ContainsFunc(in.Name, notToken) {
-			return schema.Errorf(schema.CodeInvalid, "the scheme needs the name of a header or query parameter").At("/inject/name")
-		}
-		if strings.ContainsAny(in.Prefix, "\r\n\x00") || in.Scheme == SchemeQuery && in.Prefix != "" {
-			return schema.Errorf(schema.CodeInvalid, "not a prefix").At("/inject/prefix")
-		}
+		return []string{"value"}
+	case SchemeBasic:
+		return []string{"username", "password"}
 	default:
-		return schema.Errorf(schema.CodeInvalid, "unknown scheme").At("/inject/scheme").Advise("Use bearer, header, query or basic.")
+		return nil
+	}
+}
+
+func checkValue(scheme, name string, values map[string]string) error {
+	value, ok := values[name]
+	at := "/values/" + name
+	switch {
+	case !ok:
+		return schema.Errorf(schema.CodeInvalid, "a value of the scheme is missing").At(at)
+	case value == "" && name != "password" && name != "username":
+		return schema.Errorf(schema.CodeInvalid, "a value is empty").At(at)
+	case len(value) > valueLimit:
+		return schema.Errorf(schema.CodeTooLarge, "a value has more than %d bytes", valueLimit).At(at)
+	case !utf8.ValidString(value):
+		return schema.Errorf(schema.CodeInvalid, "a value is not UTF-8").At(at)
+	case scheme != SchemeQuery && strings.ContainsFunc(value, unicode.IsControl):
+		// A line break in a header would begin another one.
+		return schema.Errorf(schema.CodeInvalid, "a value holds a control character").At(at).
+			Advise("Is there a line break at its end?")
+	case scheme == SchemeBasic && name == "username" && strings.Contains(value, ":"):
+		return schema.Errorf(schema.CodeInvalid, "a user name of the basic scheme cannot hold a colon").At(at)
 	}
 	return nil
-}
-
-func notToken(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.~!$&'*+^`|", r)
-}
-
-func checkCA(text string) error {
-	rest := []byte(text)
-	for n := 0; ; n++ {
-		var block *pem.Block
-		block, rest = pem.Decode(rest)
-		if block == nil {
-			if n == 0 || strings.TrimSpace(string(rest)) != "" {
-				break
-			}
-			return nil
-		}
-		if block.Type != "CERTIFICATE" {
-			break
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			break
-		}
-	}
-	return schema.Errorf(schema.CodeInvalid, "not certificates in PEM").At("/ca").Advise("Give the certificate authority's certificate, never a private key.")
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
+	"golang.org/x/crypto/curve25519"
 	"golang.org/x/crypto/nacl/box"
 
 	"github.com/tenonhq/tenon/schema"
@@ -34,6 +35,9 @@ func WrapKey(to PublicKey, w Wrap, key []byte) ([]byte, error) {
 // UnwrapKey opens what WrapKey made for the same organization and purpose. It
 // refuses credentials: they are of another suite, and begin differently.
 func UnwrapKey(private PrivateKey, w Wrap, wrapped []byte) ([]byte, error) {
+	if private.private == nil {
+		return nil, schema.Errorf(schema.CodeRefused, "there is no private key")
+	}
 	id, rest, err := Split(SuiteWrap, wrapped)
 	if err != nil {
 		return nil, err
@@ -53,9 +57,16 @@ func UnwrapKey(private PrivateKey, w Wrap, wrapped []byte) ([]byte, error) {
 	return key, nil
 }
 
+// lowOrderProbe is any scalar: X25519 refuses a point of low order with each.
+var lowOrderProbe = [KeySize]byte{8}
+
 // sealTo makes a libsodium sealed box (crypto_box_seal) behind a header.
 func sealTo(to PublicKey, s Suite, plain []byte) ([]byte, error) {
 	defer clear(plain)
+	// A point of low order has a shared secret that everyone knows.
+	if _, err := curve25519.X25519(lowOrderProbe[:], to[:]); err != nil {
+		return nil, schema.Errorf(schema.CodeInvalid, "not a public key that can be sealed to")
+	}
 	public := [KeySize]byte(to)
 	sealed, err := box.SealAnonymous(header(s, to.ID()), plain, &public, rand.Reader)
 	if err != nil {

@@ -1,12 +1,10 @@
-// Package keyring opens credentials: the only package that can, in the only
-// kind of process that holds the keys for it, the cell worker (invariant 1).
-//
-// It may import schema and schema/seal.
 package keyring
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 
 	"golang.org/x/crypto/nacl/box"
 
@@ -85,6 +83,7 @@ type sealedCredential struct {
 }
 
 func (k *Keyring) check(text []byte, connection string, version int) (*Opened, error) {
+	// A client seals by itself, so what is inside was never checked before.
 	var c sealedCredential
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -96,19 +95,27 @@ func (k *Keyring) check(text []byte, connection string, version int) (*Opened, e
 			clear(v)
 		}
 	}()
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, refuse(connection, "does not parse")
+	}
 	if c.Organization != k.organization || c.Connection != connection || c.Version != version {
 		return nil, refuse(connection, "was entered for another place")
 	}
-	if seal.CheckUse(c.Use) != nil {
-		return nil, refuse(connection, "was entered for a use that is not allowed")
-	}
-	o := &Opened{Use: c.Use, Values: make(map[string]schema.Secret, len(c.Values))}
+	values := make(map[string]string, len(c.Values))
 	for name, raw := range c.Values {
 		var value string
 		if json.Unmarshal(raw, &value) != nil {
-			o.Wipe()
 			return nil, refuse(connection, "does not parse")
 		}
+		values[name] = value
+	}
+	if err := seal.CheckCredential(seal.Credential{
+		Organization: c.Organization, Connection: c.Connection, Version: c.Version, Use: c.Use, Values: values,
+	}); err != nil {
+		return nil, refuse(connection, "was entered for a use, or with values, that are not allowed")
+	}
+	o := &Opened{Use: c.Use, Values: make(map[string]schema.Secret, len(values))}
+	for name, value := range values {
 		o.Values[name] = schema.NewSecret([]byte(value))
 	}
 	return o, nil
