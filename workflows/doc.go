@@ -8,7 +8,7 @@
 // carrier's input, and testdata/histories holds recorded histories that a test
 // replays against the present code.
 //
-// It imports schema/flow, schema/task, schema and the workflow half of the
+// It imports schema/flow, schema/task and the workflow half of the
 // engine's SDK, nothing else of ours.
 //
 // # What the specification leaves open
