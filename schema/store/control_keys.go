@@ -11,6 +11,7 @@ import (
 func (c *Control) CreateKey(ctx context.Context, k Key, a AuditDraft) error {
 	return c.s.w.do(ctx, "create the key", func(t *txn) error {
 		row := k
+		row.Hash = blob(row.Hash)
 		if row.Permissions == nil {
 			row.Permissions = []string{}
 		}

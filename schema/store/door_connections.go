@@ -90,6 +90,7 @@ func (d *Door) PutCredential(ctx context.Context, c Credential, a AuditDraft) er
 			return schema.Errorf(schema.CodeConflict, "the credential's version must be %d", conn.CredentialVersion+1)
 		}
 		row := c
+		row.Sealed = blob(row.Sealed)
 		row.State = CredentialCurrent
 		stamp(&row.CreatedAt)
 		wdb, tctx := t.Write()

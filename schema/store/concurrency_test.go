@@ -1,0 +1,210 @@
+package store_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/store/storetest"
+)
+
+// Invariant 7: the same message again, at the same time, is one event.
+func TestConcurrentDuplicatesAreOneEvent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		_, made := b.Provision(t)
+		doors := []*store.Door{storetest.Open(t, made.API, store.SideAPI).Door(), storetest.Open(t, made.API, store.SideAPI).Door()}
+		const keys, copies = 40, 6
+		var mu sync.Mutex
+		got := map[string][]store.Event{}
+		fresh := 0
+		var wg sync.WaitGroup
+		for i := range keys * copies {
+			wg.Go(func() {
+				key := fmt.Sprint("key ", i%keys)
+				e, duplicate, err := doors[i%len(doors)].AcceptEvent(t.Context(), event("src_1", key), draft("event.accept", key))
+				if !assert.NoError(t, err) {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				got[key] = append(got[key], e)
+				if !duplicate {
+					fresh++
+				}
+			})
+		}
+		wg.Wait()
+		require.Equal(t, keys, fresh)
+		for key, events := range got {
+			for _, e := range events {
+				require.Equal(t, events[0], e, key)
+			}
+		}
+		all, err := doors[0].EventsAfter(t.Context(), 0, 10*keys)
+		require.NoError(t, err)
+		require.Len(t, all, keys)
+		head, err := doors[0].VerifyAudit(t.Context())
+		require.NoError(t, err, "two writers extend one chain")
+		require.EqualValues(t, keys, head.Seq, "one entry for each act")
+	})
+}
+
+// Invariant 6: a reader that goes on from the last number it saw misses no
+// event, however many write.
+func TestEventsBecomeVisibleInOrder(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		_, made := b.Provision(t)
+		doors := []*store.Door{storetest.Open(t, made.API, store.SideAPI).Door(), storetest.Open(t, made.API, store.SideAPI).Door()}
+		reader := storetest.Open(t, made.Cell, store.SideCell).Door()
+		const events, writers = 400, 16
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := w; i < events; i += writers {
+					_, _, err := doors[w%2].AcceptEvent(t.Context(), event("src_1", fmt.Sprint(i)), draft("event.accept", ""))
+					assert.NoError(t, err)
+				}
+			})
+		}
+		written := make(chan struct{})
+		go func() { wg.Wait(); close(written) }()
+		seen := map[string]bool{}
+		cursor := int64(0)
+		for last := false; !last; {
+			select {
+			case <-written:
+				last = true
+			default:
+			}
+			for {
+				page, err := reader.EventsAfter(t.Context(), cursor, 7)
+				require.NoError(t, err)
+				for _, e := range page {
+					require.Greater(t, e.Seq, cursor)
+					cursor = e.Seq
+					seen[e.DedupeKey] = true
+				}
+				if len(page) == 0 {
+					break
+				}
+			}
+		}
+		require.Len(t, seen, events)
+	})
+}
+
+func TestConcurrentWritesShareCommits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		api, cell := b.Sides(t)
+		const writers, each = 64, 10
+		before := api.Door().Commits()
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					_, _, err := api.Door().AcceptEvent(t.Context(), event("src_1", fmt.Sprint(w, "/", i)), draft("event.accept", ""))
+					assert.NoError(t, err)
+				}
+			})
+		}
+		wg.Wait()
+		commits := api.Door().Commits() - before
+		require.Less(t, commits, int64(writers*each/8), "events must share commits")
+
+		runs := make([]store.Run, writers)
+		for i := range runs {
+			runs[i] = pending(int64(i + 1))
+		}
+		require.NoError(t, cell.Work().StartRuns(t.Context(), runs, writers, nil))
+		before = cell.Work().Commits()
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					r := runs[w].ID
+					assert.NoError(t, cell.Work().Commit(t.Context(), store.RunCommit{
+						Run: r, Carrier: "car_1", Epoch: 1, Steps: []store.Step{step(r, fmt.Sprint(i))}, Effects: []store.Effect{effect(r, fmt.Sprint(i))},
+					}))
+				}
+			})
+		}
+		wg.Wait()
+		require.Less(t, cell.Work().Commits()-before, int64(writers*each/8), "runs must share commits")
+		for _, r := range runs {
+			_, steps, effects, err := cell.Work().LoadRun(t.Context(), r.ID)
+			require.NoError(t, err)
+			require.Len(t, steps, each)
+			require.Len(t, effects, each)
+		}
+	})
+}
+
+// One caller's mistake is no other's.
+func TestFailuresStayApart(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		api, cell := b.Sides(t)
+		r := started(t, cell.Work(), 1)
+		taken := namespace(t, api.Door())
+		var wg sync.WaitGroup
+		for i := range 60 {
+			wg.Go(func() {
+				switch i % 4 {
+				case 0:
+					err := api.Door().CreateNamespace(t.Context(), store.Namespace{ID: schema.NewID(schema.PrefixNamespace), Name: taken.Name}, draft("no", ""))
+					assert.Equal(t, schema.CodeConflict, schema.CodeOf(err))
+				case 1:
+					_, _, err := api.Door().AcceptEvent(t.Context(), event("src_1", fmt.Sprint(i)), draft("yes", ""))
+					assert.NoError(t, err)
+				case 2:
+					err := cell.Work().Commit(t.Context(), store.RunCommit{Run: r.ID, Carrier: "car_2", Epoch: 1, Audit: []store.AuditDraft{draft("no", "")}})
+					assert.Equal(t, schema.CodeFenced, schema.CodeOf(err))
+				case 3:
+					c := store.RunCommit{Run: r.ID, Carrier: "car_1", Epoch: 1, Steps: []store.Step{step(r.ID, fmt.Sprint(i))}, Audit: []store.AuditDraft{draft("yes", "")}}
+					assert.NoError(t, cell.Work().Commit(t.Context(), c))
+				}
+			})
+		}
+		wg.Wait()
+		for _, list := range []func() ([]store.AuditEntry, error){
+			func() ([]store.AuditEntry, error) {
+				return api.Door().ListAudit(t.Context(), store.AuditFilter{Limit: 200, Action: "yes"})
+			},
+			func() ([]store.AuditEntry, error) {
+				return cell.Work().ListAudit(t.Context(), store.AuditFilter{Limit: 200, Action: "yes"})
+			},
+		} {
+			log, err := list()
+			require.NoError(t, err)
+			require.Len(t, log, 15)
+		}
+		none, err := cell.Work().ListAudit(t.Context(), store.AuditFilter{Action: "no"})
+		require.NoError(t, err)
+		require.Empty(t, none, "what did not happen is not on the record")
+		_, err = cell.Work().VerifyAudit(t.Context())
+		require.NoError(t, err)
+	})
+}
+
+// The number of an event that lost its transaction is given again or never;
+// the two sides of a cell never wait for each other's locks.
+func TestSidesWriteAtTheSameTime(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		api, cell := b.Sides(t)
+		var wg sync.WaitGroup
+		for i := range 32 {
+			wg.Go(func() {
+				e, _, err := api.Door().AcceptEvent(t.Context(), event("src_1", fmt.Sprint(i)), draft("event.accept", ""))
+				if assert.NoError(t, err) {
+					assert.NoError(t, cell.Work().StartRuns(t.Context(), []store.Run{pending(e.Seq)}, e.Seq, nil))
+				}
+			})
+		}
+		wg.Wait()
+		open, err := api.Work().OpenRuns(t.Context())
+		require.NoError(t, err)
+		require.Len(t, open, 32)
+	})
+}

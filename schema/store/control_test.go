@@ -1,0 +1,131 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/store/storetest"
+)
+
+func TestOrganizations(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		ctx, c := t.Context(), b.Control(t)
+		o := store.Organization{ID: "org_1", Name: "Ärger & Söhne 'GmbH'", State: store.OrganizationActive, CreatedAt: at, UpdatedAt: at}
+		require.NoError(t, c.CreateOrganization(ctx, o, draft("organization.create", o.ID)))
+		wantCode(t, schema.CodeConflict, c.CreateOrganization(ctx, o, draft("organization.create", o.ID)))
+		found, err := c.GetOrganization(ctx, o.ID)
+		require.NoError(t, err)
+		require.Equal(t, o, found)
+		_, err = c.GetOrganization(ctx, "org_2")
+		wantCode(t, schema.CodeNotFound, err)
+
+		require.NoError(t, c.SetOrganizationState(ctx, o.ID, store.OrganizationSuspended, draft("organization.suspend", o.ID)))
+		wantCode(t, schema.CodeNotFound, c.SetOrganizationState(ctx, "org_2", store.OrganizationSuspended, draft("no", "")))
+		cell, err := c.GetCell(ctx, o.ID)
+		require.NoError(t, err)
+		require.Equal(t, store.CellSuspended, cell.State)
+
+		require.NoError(t, c.CreateOrganization(ctx, store.Organization{ID: "org_2"}, draft("organization.create", "org_2")))
+		all, err := c.ListOrganizations(ctx, "", 1)
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		all, err = c.ListOrganizations(ctx, all[0].ID, 10)
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		require.Equal(t, "org_2", all[0].ID)
+
+		log, err := c.ListAudit(ctx, store.AuditFilter{})
+		require.NoError(t, err)
+		require.Equal(t, []string{"organization.create", "organization.suspend", "organization.create"}, actions(log))
+		_, err = c.VerifyAudit(ctx)
+		require.NoError(t, err)
+	})
+}
+
+func TestKeys(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		ctx, c := t.Context(), b.Control(t)
+		expires := at.Add(time.Hour)
+		k := store.Key{
+			ID: "key_1", Organization: "org_1", Namespace: "ns_1", Name: "ci", Hash: []byte{0, 255, 1},
+			Permissions: []string{"runs:read", `odd "one", {x}`}, CreatedAt: at, CreatedBy: "key_0", ExpiresAt: &expires,
+		}
+		require.NoError(t, c.CreateKey(ctx, k, draft("key.create", k.ID)))
+		found, err := c.GetKey(ctx, k.ID)
+		require.NoError(t, err)
+		require.Equal(t, k, found)
+
+		wantCode(t, schema.CodeNotFound, c.RevokeKey(ctx, "org_2", k.ID, at, draft("key.revoke", k.ID)))
+		require.NoError(t, c.RevokeKey(ctx, "org_1", k.ID, at, draft("key.revoke", k.ID)))
+		require.NoError(t, c.RevokeKey(ctx, "org_1", k.ID, at.Add(time.Hour), draft("key.revoke", k.ID)))
+		require.NoError(t, c.TouchKey(ctx, k.ID, at))
+		found, err = c.GetKey(ctx, k.ID)
+		require.NoError(t, err)
+		require.Equal(t, at, *found.RevokedAt, "the first revocation counts")
+		require.Equal(t, at, *found.LastUsedAt)
+
+		require.NoError(t, c.CreateKey(ctx, store.Key{ID: "key_2"}, draft("key.create", "key_2")))
+		platform, err := c.ListKeys(ctx, "")
+		require.NoError(t, err)
+		require.Len(t, platform, 1)
+		require.Empty(t, platform[0].Permissions)
+	})
+}
+
+func TestRoutesNeverMove(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		ctx, c := t.Context(), b.Control(t)
+		require.NoError(t, c.PutRoute(ctx, store.Route{Source: "src_1", Organization: "org_1"}, draft("route.create", "src_1")))
+		wantCode(t, schema.CodeConflict, c.PutRoute(ctx, store.Route{Source: "src_1", Organization: "org_2"}, draft("route.create", "src_1")))
+		wantCode(t, schema.CodeNotFound, c.DeleteRoute(ctx, "org_2", "src_1", draft("route.delete", "src_1")))
+		r, err := c.GetRoute(ctx, "src_1")
+		require.NoError(t, err)
+		require.Equal(t, "org_1", r.Organization)
+		require.NoError(t, c.DeleteRoute(ctx, "org_1", "src_1", draft("route.delete", "src_1")))
+		_, err = c.GetRoute(ctx, "src_1")
+		wantCode(t, schema.CodeNotFound, err)
+	})
+}
+
+func TestLeases(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		ctx, c := t.Context(), b.Control(t)
+		for _, id := range []string{"org_1", "org_2", "org_3"} {
+			require.NoError(t, c.CreateOrganization(ctx, store.Organization{ID: id, State: store.OrganizationActive}, draft("create", id)))
+		}
+		require.NoError(t, c.SetCellState(ctx, "org_3", store.CellDeleted))
+		claimed, err := c.ClaimCells(ctx, "host_1", at.Add(time.Minute), at, 10)
+		require.NoError(t, err)
+		require.Len(t, claimed, 2)
+		require.EqualValues(t, 1, claimed[0].Epoch)
+		require.Equal(t, at.Add(time.Minute), claimed[0].LeaseUntil)
+
+		none, err := c.ClaimCells(ctx, "host_2", at.Add(2*time.Minute), at.Add(59*time.Second), 10)
+		require.NoError(t, err)
+		require.Empty(t, none, "the lease is live")
+
+		renewed, err := c.RenewCells(ctx, "host_1", at.Add(3*time.Minute))
+		require.NoError(t, err)
+		require.Equal(t, []string{"org_1", "org_2"}, renewed)
+		wantCode(t, schema.CodeNotFound, c.ReleaseCell(ctx, "host_2", "org_1"))
+		require.NoError(t, c.ReleaseCell(ctx, "host_1", "org_1"))
+
+		taken, err := c.ClaimCells(ctx, "host_2", at.Add(9*time.Minute), at.Add(4*time.Minute), 1)
+		require.NoError(t, err)
+		require.Len(t, taken, 1)
+		require.EqualValues(t, 2, taken[0].Epoch, "every owner has an epoch of its own")
+		rest, err := c.ClaimCells(ctx, "host_2", at.Add(9*time.Minute), at.Add(4*time.Minute), 10)
+		require.NoError(t, err)
+		require.Len(t, rest, 1, "an expired lease is free")
+
+		wake := at.Add(time.Hour)
+		wantCode(t, schema.CodeNotFound, c.SetWakeAt(ctx, "host_1", "org_2", &wake))
+		require.NoError(t, c.SetWakeAt(ctx, "host_2", "org_2", &wake))
+		cell, err := c.GetCell(ctx, "org_2")
+		require.NoError(t, err)
+		require.Equal(t, wake, *cell.WakeAt)
+	})
+}
