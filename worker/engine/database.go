@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -23,6 +24,7 @@ const Version = headers.ServerVersion
 
 const (
 	databaseFile = "temporal.db"
+	draftPrefix  = "new-"
 	versionFile  = "version"
 )
 
@@ -70,12 +72,17 @@ func sqliteStore(directory string, now time.Time, log *slog.Logger) (*config.SQL
 // create makes the schema in a file of another name and moves it into place,
 // so that a crash leaves no half-made engine file behind.
 func create(directory, file string, store *config.SQL) error {
-	draft := filepath.Join(directory, "new-"+databaseFile)
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-		if err := os.Remove(draft + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	leftover, err := filepath.Glob(filepath.Join(directory, draftPrefix+"*"))
+	if err != nil {
+		return schema.Errorf(schema.CodeInternal, "half-made engine files cannot be looked for: %w", err)
+	}
+	for _, old := range leftover {
+		if err := os.Remove(old); err != nil {
 			return schema.Errorf(schema.CodeUnavailable, "a half-made engine file cannot be removed: %w", err)
 		}
 	}
+	// The plugin keeps a connection by name for the life of the process.
+	draft := filepath.Join(directory, draftPrefix+rand.Text())
 	made := *store
 	made.DatabaseName = (&url.URL{Path: draft}).EscapedPath()
 	// Nothing reads the draft before it is whole: it need not survive a crash.

@@ -31,9 +31,9 @@ import (
 )
 
 // The whole process is asked what it listens on, and each listener is tried
-// by a stranger: with nothing, with TLS and no certificate, over HTTP.
-func TestNoListenerAnswersAStranger(t *testing.T) {
-	t.Parallel()
+// by a stranger: with nothing, with TLS and no certificate, over HTTP. It is
+// not parallel: other tests open listeners of their own.
+func TestNoListenerAnswersAStranger(t *testing.T) { //nolint:paralleltest // See above.
 	listening := ownListeners(t)
 	require.Contains(t, listening, shared.engine.Frontend())
 	require.Contains(t, listening, shared.engine.UI())

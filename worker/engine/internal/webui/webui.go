@@ -123,10 +123,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveCodec(w, r, session, rest)
 		return
 	}
-	header.Add("Content-Security-Policy", "default-src 'self'; script-src 'strict-dynamic' "+
-		bootScript()+"; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; "+
-		"connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'")
-	s.ui.ServeHTTP(w, r)
+	s.ui.ServeHTTP(&strict{ResponseWriter: w}, r)
 }
 
 // rightHost refuses a request that names another host than the one served: a
