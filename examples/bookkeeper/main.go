@@ -14,18 +14,16 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bookkeeper:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has run; nothing else is deferred
+		os.Exit(1)
 	}
 }
 
-// run serves until the context ends. It is apart from main so that tests can
-// start the program without a process.
+// run serves until the context ends or the process is asked to stop.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	flags := flag.NewFlagSet("bookkeeper", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	directory := flags.String("dir", "", "directory for certificates, bills and the address file (required)")
@@ -44,7 +42,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "bookkeeper listens on %s\ncertificate authority in %s\n", server.URL(), server.CAFile())
+	if _, err := fmt.Fprintf(stdout, "bookkeeper listens on %s\ncertificate authority in %s\n", server.URL(), server.CAFile()); err != nil {
+		return errors.Join(err, server.Close())
+	}
 	<-ctx.Done()
 	return server.Close()
 }

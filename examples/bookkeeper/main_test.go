@@ -2,10 +2,8 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -32,7 +30,7 @@ func TestMain(m *testing.M) {
 
 func spawn(t *testing.T, directory string) (process *exec.Cmd, address string) {
 	t.Helper()
-	process = exec.CommandContext(context.Background(), os.Args[0], "-dir", directory) //nolint:gosec // the test binary itself
+	process = exec.CommandContext(t.Context(), os.Args[0], "-dir", directory) //nolint:gosec // the test binary itself
 	process.Env = append(os.Environ(), asProcess+"=1")
 	output, err := process.StdoutPipe()
 	require.NoError(t, err)
@@ -75,12 +73,12 @@ func TestKilledBookkeeperLosesNoBill(t *testing.T) {
 	require.Equal(t, 201, status)
 	require.NoError(t, process.Process.Signal(syscall.SIGKILL))
 	var exit *exec.ExitError
-	require.True(t, errors.As(process.Wait(), &exit))
+	require.ErrorAs(t, process.Wait(), &exit)
 
 	process, address = spawn(t, directory)
 	status, again := post(address)
 	assert.Equal(t, 200, status)
 	assert.Equal(t, first, again)
 	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
-	assert.NoError(t, process.Wait())
+	require.NoError(t, process.Wait())
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -96,7 +97,7 @@ func (b *Broker) resolve(ctx context.Context, o origin) ([]netip.Addr, error) {
 		}
 		return nil, schema.Errorf(schema.CodeUnavailable, "the name of %s could not be resolved: %w", o, err)
 	}
-	return append([]netip.Addr(nil), addresses...), nil
+	return slices.Clone(addresses), nil
 }
 
 func (b *Broker) connect(ctx context.Context, p *pool, limit time.Duration, address netip.AddrPort) (*link, error) {

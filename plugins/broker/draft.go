@@ -17,6 +17,7 @@ import (
 
 const (
 	maxHeaderValues = 200
+	maxHeaderName   = 256
 	idempotencyKey  = "Idempotency-Key"
 )
 
@@ -105,11 +106,11 @@ func (d *draft) checkHeader(header map[string][]string, limit int64) (http.Heade
 	out := make(http.Header, len(header)+4)
 	var size, count int64
 	for name, values := range header {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, schema.Errorf(schema.CodeInvalid, "a header's name is not a token").At("/header")
+		if !httpguts.ValidHeaderFieldName(name) || len(name) > maxHeaderName {
+			return nil, schema.Errorf(schema.CodeInvalid, "a header's name is not a token of at most %d bytes", maxHeaderName).At("/header")
 		}
 		canonical := likened(name)
-		pointer := "/header/" + name
+		pointer := headerPointer(name)
 		if slices.Contains(refusedHeaders, canonical) || strings.HasPrefix(name, ":") {
 			return nil, schema.Errorf(schema.CodeRefused, "the header %s is set by the platform", canonical).At(pointer)
 		}
@@ -135,6 +136,9 @@ func (d *draft) checkHeader(header map[string][]string, limit int64) (http.Heade
 	return out, nil
 }
 
+// headerPointer is a JSON Pointer: a tilde, which a name may hold, is escaped.
+func headerPointer(name string) string { return "/header/" + strings.ReplaceAll(name, "~", "~0") }
+
 // likened is the form in which header names are compared: some servers
 // take an underscore for a dash.
 func likened(name string) string {
@@ -149,7 +153,7 @@ func (d *draft) put(name, value string) error {
 	for existing := range d.header {
 		if likened(existing) == likened(name) && likened(name) != "User-Agent" {
 			return schema.Errorf(schema.CodeRefused, "the header %s is set by the platform for this connection", likened(name)).
-				At("/header/" + existing).Advise("Leave the header out of the request.")
+				At(headerPointer(existing)).Advise("Leave the header out of the request.")
 		}
 	}
 	if !httpguts.ValidHeaderFieldValue(value) {

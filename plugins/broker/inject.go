@@ -23,7 +23,7 @@ func (d *draft) inject(injection seal.Injection, values map[string]schema.Secret
 	for name := range d.header {
 		if slices.Contains(partial, likened(name)) {
 			return nil, schema.Errorf(schema.CodeRefused, "the header %s is not allowed where a credential is added", likened(name)).
-				At("/header/" + name).Advise("Ask for the whole of it: a credential cannot be recognised in a part of a reply.")
+				At(headerPointer(name)).Advise("Ask for the whole of it: a credential cannot be recognised in a part of a reply.")
 		}
 	}
 	var secrets []secret

@@ -52,6 +52,9 @@ const (
 	allEscapes = percents | backslashes | entities
 )
 
+// begins says which kinds of escape a byte may begin.
+var begins = [256]escapes{'%': percents, '\\': backslashes, '&': entities, ' ': spaces, '\t': spaces, '\r': spaces, '\n': spaces}
+
 // present says which kinds may stand in a text.
 func present(text []byte) escapes {
 	var kinds escapes
@@ -86,7 +89,7 @@ func (v view) peel(kinds escapes) (view, bool) {
 		plain, used := undo(v.bytes[i:], kinds, decoded[:0])
 		if used == 0 {
 			// A run without escapes and marks is copied whole.
-			used = v.run(i, known)
+			used = v.run(i, known, kinds)
 			plain = v.bytes[i : i+used]
 		}
 		from, to := at, at
@@ -132,7 +135,7 @@ func (v *view) add(plain []byte, from, to int, run bool) {
 
 // run is the length of the text from i on, at least 1, in which neither an
 // escape nor the known-th mark stands, but perhaps at its first byte.
-func (v view) run(i, known int) int {
+func (v view) run(i, known int, kinds escapes) int {
 	end := len(v.bytes)
 	if known < len(v.marks) {
 		if v.marks[known].at == i {
@@ -141,7 +144,7 @@ func (v view) run(i, known int) int {
 		end = v.marks[known].at
 	}
 	for n, c := range v.bytes[i+1 : end] {
-		if c == '%' || c == '\\' || c == '&' || c <= ' ' {
+		if begins[c]&kinds != 0 {
 			return n + 1
 		}
 	}
@@ -152,7 +155,7 @@ func (v view) run(i, known int) int {
 func (v view) escape(kinds escapes) int {
 	var decoded [2 * utf8.UTFMax]byte
 	for i, c := range v.bytes {
-		if c == '%' || c == '\\' || c == '&' || c <= ' ' {
+		if begins[c]&kinds != 0 {
 			if _, used := undo(v.bytes[i:], kinds, decoded[:0]); used > 0 {
 				return i
 			}

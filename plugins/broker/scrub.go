@@ -123,7 +123,7 @@ func aligned(encoding *base64.Encoding, text string, shift int) needle {
 
 func (s *scrubber) push(n needle) {
 	if n.folded {
-		n.text = bytes.ToLower(n.text)
+		n.text = lower(n.text)
 		s.folds = true
 	}
 	if !slices.ContainsFunc(s.needles, func(other needle) bool {

@@ -23,7 +23,7 @@ func encodings(s string) map[string]string {
 	all := map[string]string{
 		"raw": s, "url query": url.QueryEscape(s), "url path": url.PathEscape(s), "json": inner, "html": html.EscapeString(s),
 		"hex": hex.EncodeToString([]byte(s)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(s))),
-		"lower": strings.ToLower(s), "double url": url.QueryEscape(url.QueryEscape(s)),
+		"lower": string(lower([]byte(s))), "double url": url.QueryEscape(url.QueryEscape(s)),
 		"json in json": strings.ReplaceAll(strings.ReplaceAll(inner, `\`, `\\`), `"`, `\"`),
 		"url in json":  strings.ReplaceAll(url.QueryEscape(s), "/", `\/`),
 	}
@@ -58,7 +58,7 @@ func encodings(s string) map[string]string {
 }
 
 var samples = []string{
-	"sk-live-4f9a8c7b6d5e", "p4ssw0", `we"ird\&<sec>/ret%41'+ =`, "ünïcödé-sécrét-värde", "AAAAAAAAAAAAAAAA", "tok/en+with=signs&more",
+	"sk-live-4f9a8c7b6d5e", "p4ssw0", `we"ird\&<sec>/ret%41'+ =`, "ÜnïcödÉ-sécrét-värde", "AAAAAAAAAAAAAAAA", "tok/en+with=signs&more",
 	"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", `back\u0041slash%2541percent&amp;entity`, "spaced secret phrase 42",
 }
 

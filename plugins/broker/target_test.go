@@ -59,7 +59,7 @@ func TestRefusedURLs(t *testing.T) {
 	} {
 		got, err := parseTarget(raw)
 		if raw == "https://127.0.0.1." { // a dotted quad with a trailing dot is still that address
-			assert.NoError(t, err)
+			require.NoError(t, err)
 			assert.Equal(t, "127.0.0.1:443", got.origin.String())
 			continue
 		}
@@ -151,7 +151,7 @@ func TestPathPrefix(t *testing.T) {
 		require.NoError(t, err, path)
 		route, err := bind(target, seal.Use{Hosts: []string{"host"}, PathPrefix: "/v1"}, true)
 		if want == "" {
-			assert.Error(t, err, path)
+			require.Error(t, err, path)
 			continue
 		}
 		if assert.NoError(t, err, path) {

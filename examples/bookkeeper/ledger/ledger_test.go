@@ -223,7 +223,7 @@ func TestRefusesBadConfig(t *testing.T) {
 		{Directory: t.TempDir(), TokenFile: empty},
 	} {
 		_, err := ledger.Start(config)
-		assert.Error(t, err)
+		require.Error(t, err)
 	}
 }
 
