@@ -10,27 +10,34 @@ const redacted = "[redacted]"
 
 // Secret holds a secret value and shows it to nobody but a caller of Reveal.
 // The zero value holds nothing.
-type Secret struct{ value *[]byte }
+//
+// The value stands behind two pointers: where package fmt meets a Secret in an
+// unexported field it cannot call its methods, and follows one pointer under
+// some verbs, but never two.
+type Secret struct{ value **[]byte }
 
 // NewSecret takes ownership of the value.
-func NewSecret(value []byte) Secret { return Secret{&value} }
+func NewSecret(value []byte) Secret {
+	p := &value
+	return Secret{&p}
+}
 
 // Reveal returns the value itself, not a copy.
 func (s Secret) Reveal() []byte {
 	if s.value == nil {
 		return nil
 	}
-	return *s.value
+	return **s.value
 }
 
 // IsZero tells whether there is no value.
-func (s Secret) IsZero() bool { return s.value == nil || len(*s.value) == 0 }
+func (s Secret) IsZero() bool { return s.value == nil || len(**s.value) == 0 }
 
 // Wipe overwrites the value with zeros, in every copy of this Secret.
 func (s Secret) Wipe() {
 	if s.value != nil {
-		clear(*s.value)
-		*s.value = nil
+		clear(**s.value)
+		**s.value = nil
 	}
 }
 

@@ -31,20 +31,20 @@ func (p Place) bind(header []byte) []byte {
 type DataKeys struct {
 	hidden
 	current KeyID
-	ciphers map[KeyID]cipher.AEAD
+	ciphers veil[map[KeyID]cipher.AEAD]
 }
 
 // NewDataKeys returns the set.
 func NewDataKeys(current DataKey, older ...DataKey) DataKeys {
-	k := DataKeys{current: current.ID(), ciphers: make(map[KeyID]cipher.AEAD, 1+len(older))}
+	ciphers := make(map[KeyID]cipher.AEAD, 1+len(older))
 	for _, d := range append(older[:len(older):len(older)], current) {
-		aead, err := chacha20poly1305.NewX(d.key[:])
+		aead, err := chacha20poly1305.NewX(d.Reveal())
 		if err != nil {
 			panic("seal: a data key of the wrong size cannot be made: " + err.Error())
 		}
-		k.ciphers[d.ID()] = aead
+		ciphers[d.ID()] = aead
 	}
-	return k
+	return DataKeys{current: current.ID(), ciphers: veiled(ciphers)}
 }
 
 // Current is the id of the key that new ciphertexts are made with.
@@ -52,7 +52,7 @@ func (k DataKeys) Current() KeyID { return k.current }
 
 // Seal encrypts plaintext for its place: header, 24-byte nonce, ciphertext, tag.
 func (k DataKeys) Seal(place Place, plaintext []byte) []byte {
-	aead := k.ciphers[k.current]
+	aead := (*k.ciphers.get())[k.current]
 	h := header(SuiteData, k.current)
 	out := make([]byte, headerSize+chacha20poly1305.NonceSizeX, headerSize+chacha20poly1305.NonceSizeX+len(plaintext)+chacha20poly1305.Overhead)
 	copy(out, h)
@@ -68,7 +68,10 @@ func (k DataKeys) Open(place Place, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, ok := k.ciphers[id]
+	if k.ciphers.isZero() {
+		return nil, schema.Errorf(schema.CodeRefused, "there is no data key")
+	}
+	aead, ok := (*k.ciphers.get())[id]
 	if !ok {
 		return nil, schema.Errorf(schema.CodeRefused, "a ciphertext in %s was made with a key that this cell does not have", place.Table)
 	}

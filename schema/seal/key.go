@@ -69,6 +69,20 @@ func (k *PublicKey) UnmarshalText(text []byte) error {
 // hidden redacts a key in whatever is made of it.
 type hidden struct{}
 
+// veil keeps a key behind two pointers: where package fmt meets it in an
+// unexported field it cannot call the methods of hidden, and follows one
+// pointer under some verbs, but never two.
+type veil[T any] struct{ behind **T }
+
+func veiled[T any](v T) veil[T] {
+	p := &v
+	return veil[T]{&p}
+}
+
+func (v veil[T]) get() *T { return *v.behind }
+
+func (v veil[T]) isZero() bool { return v.behind == nil }
+
 // String redacts.
 func (hidden) String() string { return redacted }
 
@@ -90,7 +104,7 @@ func (hidden) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`
 // PrivateKey is an X25519 private key. It redacts itself.
 type PrivateKey struct {
 	hidden
-	private, public *[KeySize]byte
+	private, public veil[[KeySize]byte]
 }
 
 // NewPrivateKey makes a key at random.
@@ -111,28 +125,25 @@ func ParsePrivateKey(raw []byte) (PrivateKey, error) {
 	if err != nil {
 		return PrivateKey{}, schema.Errorf(schema.CodeInvalid, "not a private key")
 	}
-	k := PrivateKey{private: new([KeySize]byte), public: new([KeySize]byte)}
-	copy(k.private[:], raw)
-	copy(k.public[:], public)
-	return k, nil
+	return PrivateKey{private: veiled([KeySize]byte(raw)), public: veiled([KeySize]byte(public))}, nil
 }
 
 // Public is the public half.
-func (k PrivateKey) Public() PublicKey { return PublicKey(*k.public) }
+func (k PrivateKey) Public() PublicKey { return PublicKey(*k.public.get()) }
 
 // Reveal returns the key itself, not a copy.
-func (k PrivateKey) Reveal() []byte { return k.private[:] }
+func (k PrivateKey) Reveal() []byte { return k.private.get()[:] }
 
 // DataKey is a symmetric key. It redacts itself.
 type DataKey struct {
 	hidden
-	key *[KeySize]byte
+	key veil[[KeySize]byte]
 }
 
 // NewDataKey makes a key at random.
 func NewDataKey() (DataKey, error) {
-	k := DataKey{key: new([KeySize]byte)}
-	if _, err := rand.Read(k.key[:]); err != nil {
+	k := DataKey{key: veiled([KeySize]byte{})}
+	if _, err := rand.Read(k.key.get()[:]); err != nil {
 		return DataKey{}, schema.Errorf(schema.CodeInternal, "no randomness: %w", err)
 	}
 	return k, nil
@@ -143,13 +154,11 @@ func ParseDataKey(raw []byte) (DataKey, error) {
 	if len(raw) != KeySize {
 		return DataKey{}, schema.Errorf(schema.CodeInvalid, "a data key has %d bytes", KeySize)
 	}
-	k := DataKey{key: new([KeySize]byte)}
-	copy(k.key[:], raw)
-	return k, nil
+	return DataKey{key: veiled([KeySize]byte(raw))}, nil
 }
 
 // ID names the key.
-func (k DataKey) ID() KeyID { return keyID("tenon data key\n", k.key[:]) }
+func (k DataKey) ID() KeyID { return keyID("tenon data key\n", k.key.get()[:]) }
 
 // Reveal returns the key itself, not a copy.
-func (k DataKey) Reveal() []byte { return k.key[:] }
+func (k DataKey) Reveal() []byte { return k.key.get()[:] }

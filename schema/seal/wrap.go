@@ -35,7 +35,7 @@ func WrapKey(to PublicKey, w Wrap, key []byte) ([]byte, error) {
 // UnwrapKey opens what WrapKey made for the same organization and purpose. It
 // refuses credentials: they are of another suite, and begin differently.
 func UnwrapKey(private PrivateKey, w Wrap, wrapped []byte) ([]byte, error) {
-	if private.private == nil {
+	if private.private.isZero() {
 		return nil, schema.Errorf(schema.CodeRefused, "there is no private key")
 	}
 	id, rest, err := Split(SuiteWrap, wrapped)
@@ -45,7 +45,7 @@ func UnwrapKey(private PrivateKey, w Wrap, wrapped []byte) ([]byte, error) {
 	if id != private.Public().ID() {
 		return nil, schema.Errorf(schema.CodeRefused, "a key was wrapped to another key than this process has")
 	}
-	plain, ok := box.OpenAnonymous(nil, rest, private.public, private.private)
+	plain, ok := box.OpenAnonymous(nil, rest, private.public.get(), private.private.get())
 	if !ok {
 		return nil, schema.Errorf(schema.CodeRefused, "a wrapped key was changed")
 	}

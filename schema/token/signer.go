@@ -16,11 +16,16 @@ import (
 // fileLimit bounds a key file.
 const fileLimit = 4096
 
-// Signer mints tokens. It redacts itself; the key stands behind a pointer, so
-// that printing what holds a signer does not print the key either.
+// Signer mints tokens. It redacts itself; the key stands behind two pointers,
+// because package fmt follows one where it cannot call a method.
 type Signer struct {
 	hidden
-	key *ed25519.PrivateKey
+	key **ed25519.PrivateKey
+}
+
+func newSigner(key ed25519.PrivateKey) Signer {
+	p := &key
+	return Signer{key: &p}
 }
 
 // NewSigner makes a signing key at random.
@@ -29,7 +34,7 @@ func NewSigner() (Signer, error) {
 	if err != nil {
 		return Signer{}, schema.Errorf(schema.CodeInternal, "no randomness: %w", err)
 	}
-	return Signer{key: &key}, nil
+	return newSigner(key), nil
 }
 
 // LoadSigner reads a signing key from a 0600 file: its 32-byte seed in standard base64.
@@ -45,8 +50,7 @@ func LoadSigner(path string) (Signer, error) {
 	if err != nil || n != ed25519.SeedSize {
 		return Signer{}, schema.Errorf(schema.CodeInvalid, "key file %s does not hold a signing key", path)
 	}
-	key := ed25519.NewKeyFromSeed(seed[:n])
-	return Signer{key: &key}, nil
+	return newSigner(ed25519.NewKeyFromSeed(seed[:n])), nil
 }
 
 // EnsureSigner reads a signing key, or makes one where there is none. Of
@@ -59,7 +63,7 @@ func EnsureSigner(path string) (Signer, error) {
 	if s, err = NewSigner(); err != nil {
 		return s, err
 	}
-	seed := s.key.Seed()
+	seed := (*s.key).Seed()
 	defer clear(seed)
 	text := append(base64.StdEncoding.AppendEncode(nil, seed), '\n')
 	defer clear(text)
@@ -78,7 +82,7 @@ func (s Signer) Verifier() Verifier {
 	if s.key == nil {
 		return Verifier{}
 	}
-	public, _ := s.key.Public().(ed25519.PublicKey)
+	public, _ := (*s.key).Public().(ed25519.PublicKey)
 	return Verifier{public}
 }
 
@@ -100,7 +104,7 @@ func (s Signer) Mint(c Claims) (string, error) {
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(c.Expires),
 		},
 		Role: c.Role, Namespaces: c.Namespaces,
-	}).SignedString(*s.key)
+	}).SignedString(**s.key)
 	if err != nil {
 		return "", schema.Errorf(schema.CodeInternal, "a token could not be signed: %w", err)
 	}
