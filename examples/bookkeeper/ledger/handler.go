@@ -201,7 +201,7 @@ func (h *handler) control(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.faults.set(c)
-	w.WriteHeader(http.StatusNoContent)
+	answer(w, http.StatusOK, c)
 }
 
 func decode(body []byte, into any) error {

@@ -75,6 +75,11 @@ func Start(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	// An address left by a killed bookkeeper would send its readers astray.
+	addressFile := filepath.Join(config.Directory, "address")
+	if err := os.Remove(addressFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
 	listener, err := listen(config.Listen)
 	if err != nil {
 		return nil, err
@@ -96,7 +101,7 @@ func Start(config Config) (*Server, error) {
 		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 	})
 	go func() { s.served <- s.http.Serve(tlsListener) }()
-	if err := writeAtomic(filepath.Join(config.Directory, "address"), []byte(s.address)); err != nil {
+	if err := writeAtomic(addressFile, []byte(s.address)); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
