@@ -13,7 +13,7 @@ import (
 
 const (
 	defaultSize    = 1
-	defaultTimeout = time.Second
+	defaultTimeout = 10 * time.Second
 	// backoffFirst and backoffMost bound the pause before a process is started
 	// again after one ended badly twice or more in a row.
 	backoffFirst = 10 * time.Millisecond
@@ -29,7 +29,9 @@ type Config struct {
 	// Size is the largest number of processes; 1 by default. A process is
 	// started when a batch first needs it.
 	Size int
-	// BatchTimeout bounds one batch in its process; 1 s by default.
+	// BatchTimeout bounds one batch on the clock; 10 s by default. The evaluator
+	// itself bounds a batch to [jq.ProcessorTime]; this stands behind it and is
+	// longer, so that a busy machine does not fail an innocent batch.
 	BatchTimeout time.Duration
 }
 

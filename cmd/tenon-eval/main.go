@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// softMemory is where the garbage collector begins to work harder.
-	softMemory = 96 << 20
 	// hardMemory bounds the process when its launcher set no lower bound: a
 	// batch that wants more ends the process and fails alone (invariant 9).
 	hardMemory = 256 << 20
@@ -35,28 +33,31 @@ func main() {
 
 func run() error {
 	runtime.GOMAXPROCS(1)
-	debug.SetMemoryLimit(softMemory)
 	debug.SetGCPercent(gcPercent)
 	debug.SetMaxStack(maxStack)
 	// An end by lack of memory is expected: one line of it says enough.
 	debug.SetTraceback("none")
-	if err := limitMemory(); err != nil {
+	limit, err := limitMemory()
+	if err != nil {
 		return err
 	}
-	return jq.Serve(os.Stdin, os.Stdout)
+	// Collect harder only near the end: a bomb should end soon.
+	debug.SetMemoryLimit(limit / 4 * 3)
+	return jq.Serve(os.Stdin, os.Stdout, func() { os.Exit(1) })
 }
 
-func limitMemory() error {
+// limitMemory gives the bound that holds, set by the launcher or here.
+func limitMemory() (int64, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
-		return fmt.Errorf("reading the memory limit: %w", err)
+		return 0, fmt.Errorf("reading the memory limit: %w", err)
 	}
 	if limit.Cur <= hardMemory {
-		return nil
+		return int64(min(limit.Cur, hardMemory)), nil //nolint:gosec // Bounded by min.
 	}
 	limit.Cur, limit.Max = hardMemory, hardMemory
 	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
-		return fmt.Errorf("setting the memory limit: %w", err)
+		return 0, fmt.Errorf("setting the memory limit: %w", err)
 	}
-	return nil
+	return hardMemory, nil
 }

@@ -17,7 +17,7 @@ import (
 // process's limits and by the pool's timeout.
 const (
 	// MaxSteps bounds the steps of all expressions of a batch.
-	MaxSteps = 5_000_000
+	MaxSteps = 2_000_000
 	// MaxOutput bounds the bytes of all values that a batch yields.
 	MaxOutput = 8 << 20
 	// MaxDepth bounds how deeply a value nests.

@@ -10,10 +10,17 @@ import (
 // largeFrame is a frame after which memory is given back at once.
 const largeFrame = 1 << 20
 
-// Serve answers batches, one at a time, until the other side ends.
-func Serve(from io.Reader, to io.Writer) error {
+// Serve answers batches, one at a time, until the other side ends. For a batch
+// that uses up [ProcessorTime] it answers with a runtime fault and calls exit,
+// which must end the process.
+func Serve(from io.Reader, to io.Writer, exit func()) error {
 	e := New()
 	in := bufio.NewReaderSize(from, 16<<10)
+	w := newWatch(ProcessorTime, func() {
+		fault := &Result{Fault: &Fault{Type: FaultRuntime, Detail: "the evaluation takes longer than " + ProcessorTime.String()}}
+		_, _ = to.Write(AppendResult(nil, fault, "")) // The process ends, whether or not anybody reads why.
+		exit()
+	})
 	var frame []byte
 	for {
 		body, err := ReadFrame(in)
@@ -23,7 +30,9 @@ func Serve(from io.Reader, to io.Writer) error {
 		if err != nil {
 			return err
 		}
+		w.begin()
 		frame = e.answer(frame[:0], body)
+		w.end()
 		if _, err := to.Write(frame); err != nil {
 			return err
 		}
