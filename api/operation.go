@@ -95,6 +95,10 @@ func handle[I, O any](s *Server, op huma.Operation, a access, do func(context.Co
 		}
 		return out, nil
 	})
+	if op.RequestBody != nil && op.RequestBody.Content["application/json"] != nil {
+		// Where the handler takes the raw body, JSON is still what it takes.
+		delete(op.RequestBody.Content, "application/octet-stream")
+	}
 }
 
 // failed makes the answer of an error and logs what only we should know. An

@@ -182,21 +182,33 @@ func violation(d *huma.ErrorDetail, status int) Violation {
 		v.Detail = "the body must be application/json"
 	case in == "body" || strings.HasPrefix(in, "body["):
 		v.Pointer = pointer(strings.TrimPrefix(in, "body"), rest)
-	default:
+	case plainName(rest):
 		v.Parameter = d.Location
+	default:
+		v.Parameter = in
 	}
 	return v
 }
 
-// pointer turns Huma's "a.b[0].c" into "/a/b/0/c".
+// plainName says whether a name can be repeated in an answer. Whoever puts a
+// secret where a name belongs does not read it back.
+func plainName(name string) bool {
+	return len(name) <= 32 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_0123456789") == ""
+}
+
+// pointer turns Huma's "a.b[0].c" into "/a/b/0/c", up to a token that is no
+// plain name.
 func pointer(index, path string) string {
 	var b strings.Builder
 	if path != "" {
 		index += "." + path
 	}
 	for _, token := range strings.FieldsFunc(index, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		if !plainName(token) {
+			break
+		}
 		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+		b.WriteString(token)
 	}
 	return b.String()
 }
