@@ -42,14 +42,21 @@ type Error struct {
 	Err  error
 }
 
-// Errorf makes an error. A %w operand becomes Err, and its text is left out of
-// Message.
+// Errorf makes an error. A %w operand becomes Err, several are joined, and the
+// texts of all errors among the operands are then left out of Message.
 func Errorf(code Code, format string, args ...any) *Error {
 	formatted := fmt.Errorf(format, args...)
-	if cause := errors.Unwrap(formatted); cause != nil {
-		return &Error{Code: code, Message: withoutCause(format, args), Err: cause}
+	var wrapped error
+	switch f := formatted.(type) { //nolint:errorlint // This one error is asked, not its chain.
+	case interface{ Unwrap() error }:
+		wrapped = f.Unwrap()
+	case interface{ Unwrap() []error }:
+		wrapped = errors.Join(f.Unwrap()...)
 	}
-	return &Error{Code: code, Message: formatted.Error()}
+	if wrapped == nil {
+		return &Error{Code: code, Message: formatted.Error()}
+	}
+	return &Error{Code: code, Message: withoutCause(format, args), Err: wrapped}
 }
 
 // At sets the pointer.
@@ -112,8 +119,8 @@ func withoutCause(format string, args []any) string {
 		kept[i] = a
 	}
 	text := fmt.Errorf(format, kept...).Error()
-	for _, tail := range []string{": " + causeMark, " " + causeMark, causeMark} {
-		text = strings.Replace(text, tail, "", 1)
+	for _, tail := range []string{": " + causeMark, ", " + causeMark, " " + causeMark, causeMark} {
+		text = strings.ReplaceAll(text, tail, "")
 	}
 	return text
 }
