@@ -22,6 +22,7 @@ import (
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/store/storetest"
 	"github.com/tenonhq/tenon/schema/token"
 )
 
@@ -30,6 +31,7 @@ import (
 type platform struct {
 	t       *testing.T
 	dir     string
+	admins  store.Admin
 	control *store.Control
 	keys    *keystore.Store
 	root    seal.PrivateKey
@@ -90,12 +92,21 @@ var manifest = sdk.Manifest{
 	Actions:  []sdk.ActionInfo{{Name: "request", Title: "Request", Effect: sdk.EffectWrite, Idempotency: sdk.IdempotencyKey}},
 }
 
+// newPlatform stands on SQLite files, which a test can search.
 func newPlatform(t *testing.T, change ...func(*api.Config)) *platform {
 	t.Helper()
+	dir := t.TempDir()
+	return newPlatformOn(t, dir, storetest.Backend{
+		Name: "sqlite", ControlURL: "sqlite:" + dir + "/control.db", Admin: store.Admin{Directory: dir + "/cells"},
+	}, change...)
+}
+
+func newPlatformOn(t *testing.T, dir string, backend storetest.Backend, change ...func(*api.Config)) *platform {
+	t.Helper()
 	ctx := context.Background()
-	p := &platform{t: t, dir: t.TempDir(), logs: &logs{}, clock: &clock{}, rings: map[string]int{}, cells: map[string]*store.Cell{}}
+	p := &platform{t: t, dir: dir, admins: backend.Admin, logs: &logs{}, clock: &clock{}, rings: map[string]int{}, cells: map[string]*store.Cell{}}
 	var err error
-	p.control, err = store.OpenControl(ctx, "sqlite:"+p.dir+"/control.db")
+	p.control, err = store.OpenControl(ctx, backend.ControlURL)
 	require.NoError(t, err)
 	p.keys, err = keystore.Open(p.dir + "/keys")
 	require.NoError(t, err)
@@ -126,8 +137,9 @@ func newPlatform(t *testing.T, change ...func(*api.Config)) *platform {
 	t.Cleanup(func() {
 		p.server.Close()
 		require.NoError(t, s.Close())
-		for _, c := range p.cells {
+		for org, c := range p.cells {
 			require.NoError(t, c.Close())
+			require.NoError(t, store.Deprovision(ctx, p.admins, org))
 		}
 		require.NoError(t, p.control.Close())
 	})
@@ -147,19 +159,17 @@ func (p *platform) rung(org string) int {
 func (p *platform) provision(org string) {
 	p.t.Helper()
 	ctx := context.Background()
-	at := store.CellURLs{Door: "sqlite:" + p.dir + "/" + org + "-door.db", Work: "sqlite:" + p.dir + "/" + org + "-work.db"}
-	both, err := store.OpenCell(ctx, at, store.SideBoth)
+	made, err := store.Provision(ctx, p.admins, org)
 	require.NoError(p.t, err)
-	require.NoError(p.t, both.Close())
 	entry, err := keystore.Generate(org, p.root.Public(), p.private.Public())
 	require.NoError(p.t, err)
-	urls, err := config.Databases{Door: at.Door, Work: at.Work}.Encode()
+	urls, err := config.Databases{Door: made.API.Door, Work: made.API.Work}.Encode()
 	require.NoError(p.t, err)
 	wrapped, err := seal.WrapKey(p.private.Public(), seal.Wrap{Organization: org, Purpose: keystore.DatabasePurpose(keystore.DatabaseAPI)}, []byte(urls))
 	require.NoError(p.t, err)
 	entry.Databases = map[string]keystore.Database{keystore.DatabaseAPI: {ToAPI: wrapped}}
 	require.NoError(p.t, p.keys.Put(ctx, entry))
-	cell, err := store.OpenCell(ctx, at, store.SideCell)
+	cell, err := store.OpenCell(ctx, made.Cell, store.SideCell)
 	require.NoError(p.t, err)
 	p.cells[org] = cell
 	require.NoError(p.t, p.control.SetOrganizationState(ctx, org, store.OrganizationActive, store.AuditDraft{Actor: "system", Action: "organization.activate", Target: org}))

@@ -14,6 +14,7 @@ import (
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/store/storetest"
 )
 
 // source makes a webhook source and returns its id and secret.
@@ -36,7 +37,11 @@ func (p *platform) signed(secret, id, body string) []option {
 }
 
 func TestMainJob(t *testing.T) {
-	p := newPlatform(t)
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) { mainJob(t, newPlatformOn(t, t.TempDir(), b)) })
+}
+
+func mainJob(t *testing.T, p *platform) {
+	t.Helper()
 	o := p.tenant("acme")
 	flow := o.deploy(billing)
 	source, secret := o.source("shop", "billing")
