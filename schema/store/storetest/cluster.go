@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/url"
@@ -157,7 +158,8 @@ func (c *Cluster) data() string { return filepath.Join(c.Directory, "data") }
 func (c *Cluster) run(bin string, who *syscall.Credential) error {
 	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", supervise, "sh", c.Directory, filepath.Join(bin, "postgres"), //nolint:gosec // fixed script
 		"-D", c.data(), "-k", c.Directory, "-p", strconv.Itoa(c.Port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB")
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB",
+		"-c", "fsync="+fsync())
 	cmd.Dir = c.Directory
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	exited := make(chan error, 1)
@@ -197,6 +199,15 @@ func (c *Cluster) await(exited <-chan error) error {
 		case <-again.C:
 		}
 	}
+}
+
+// fsync is for benchmarks, which measure it. Tests kill processes, never the
+// machine, and what a process has written outlives it.
+func fsync() string {
+	if f := flag.Lookup("test.bench"); f != nil && f.Value.String() != "" {
+		return "on"
+	}
+	return "off"
 }
 
 func freePort() (int, error) {
