@@ -39,8 +39,10 @@ func (e *exit) answer(ctx context.Context, ask *wire.Ask) *wire.Reply {
 	})
 	if err != nil {
 		f, ok := toFault(err)
-		if !ok {
+		if !ok && ctx.Err() == nil { // Else the run has ended anyway, for a better reason.
 			e.abort(&aborted{err: err})
+		}
+		if !ok {
 			f = &sdk.Fault{Type: sdk.FaultRuntime, Title: "The run was stopped"}
 		}
 		return refusal(f)

@@ -1,0 +1,105 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/connectors"
+	"github.com/tenonhq/tenon/plugins/host/launcher"
+	"github.com/tenonhq/tenon/plugins/sdk"
+)
+
+// bin holds the real programs, built once: what runs in production, and the
+// hostile connector.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(build(m)) }
+
+func build(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "tenon-host")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	bin = dir
+	for name, pkg := range map[string]string{
+		"tenon-launcher": "../../cmd/tenon-launcher", "tenon-connector": "../../cmd/tenon-connector", "hostile": "./testdata/hostile",
+	} {
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, name), pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", name, err, out)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// modes runs a test with the full sandbox and with the fallback.
+func modes(t *testing.T, f func(t *testing.T, l *Launcher, full bool)) {
+	t.Helper()
+	for _, full := range []bool{true, false} {
+		name := "namespaces"
+		if !full {
+			name = "fallback"
+		}
+		t.Run(name, func(t *testing.T) { f(t, launch(t, full), full) })
+	}
+}
+
+func launch(t *testing.T, full bool) *Launcher {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(bin, "tenon-launcher"))
+	if !full {
+		cmd.Args = append(cmd.Args, launcher.WithoutNamespaces)
+	}
+	l, err := startLauncher(t.Context(), cmd)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func hostileManifest() sdk.Manifest {
+	return sdk.Manifest{Name: "hostile", Version: "0.0.1", Title: "Hostile", Actions: []sdk.ActionInfo{
+		{Name: "attack", Title: "Attack", Effect: sdk.EffectWrite, Idempotency: sdk.IdempotencyNone},
+	}}
+}
+
+func entry(t *testing.T, args ...string) Entry {
+	t.Helper()
+	e, err := NewEntry(hostileManifest(), filepath.Join(bin, "hostile"), args...)
+	require.NoError(t, err)
+	return e
+}
+
+func httpEntry(t testing.TB) Entry {
+	t.Helper()
+	e, err := NewEntry(connectors.Builtin()[0], filepath.Join(bin, "tenon-connector"), "http")
+	require.NoError(t, err)
+	return e
+}
+
+func pool(t *testing.T, l *Launcher, e Entry, logger *slog.Logger) *Pool {
+	t.Helper()
+	p := NewPool(PoolConfig{Catalog: NewCatalog(e), Launcher: l, RunDir: t.TempDir(), Logger: logger})
+	t.Cleanup(p.Close)
+	return p
+}
+
+// attack has the hostile connector attack.
+func attack(ctx context.Context, p *Pool, input map[string]any, egress Egress) (json.RawMessage, error) {
+	in, err := json.Marshal(input)
+	if err != nil {
+		return nil, err
+	}
+	return p.Invoke(ctx, Invocation{Connector: "hostile", Action: "attack", Input: in, Settings: json.RawMessage(`{"a":1}`), Egress: egress})
+}
