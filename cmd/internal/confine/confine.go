@@ -1,37 +1,70 @@
-// Package confine takes from a process what it does not need: the files of
-// others, and being looked into (design: each process holds only what is its own).
-//
-// It may import schema.
 package confine
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 
+	"github.com/elastic/go-seccomp-bpf"
 	"github.com/landlock-lsm/go-landlock/landlock"
+	landlocksys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/psx"
 
 	"github.com/tenonhq/tenon/schema"
 )
 
-// Policy is what a process keeps.
+// Policy is what a process keeps. Paths that do not exist are passed over.
 type Policy struct {
-	// ReadOnly, ReadWrite and Execute are files and directories; those that do
-	// not exist are passed over.
-	ReadOnly, ReadWrite, Execute []string
+	// ReadOnly are files and directories that it reads.
+	ReadOnly []string
+	// ReadWrite are files and directories that it changes, too. Nothing in
+	// them can be executed.
+	ReadWrite []string
+	// Execute are programs, or directories of them, that it starts.
+	Execute []string
+	// Connect are the TCP ports that it connects to: nil for any, empty for none.
+	Connect []uint16
+	// Bind are the TCP ports that it listens on: nil for any, empty for none.
+	Bind []uint16
 }
 
-// system is what every process reads: certificates, names, time zones, the
-// kernel's own tables.
+// Report says what could not be had.
+type Report struct {
+	// Missing are the protections that this kernel does not know, in words for
+	// an operator; empty when the policy holds in full.
+	Missing []string
+}
+
+// The rights of Landlock, by what they are for. Neither reading nor writing
+// includes executing; devices are not made.
+const (
+	readFile  = landlock.AccessFSSet(landlocksys.AccessFSReadFile)
+	readDir   = readFile | landlock.AccessFSSet(landlocksys.AccessFSReadDir)
+	execute   = landlock.AccessFSSet(landlocksys.AccessFSExecute)
+	writeFile = landlock.AccessFSSet(landlocksys.AccessFSWriteFile | landlocksys.AccessFSTruncate)
+	writeDir  = writeFile | landlock.AccessFSSet(landlocksys.AccessFSRemoveDir|landlocksys.AccessFSRemoveFile|landlocksys.AccessFSMakeDir|
+		landlocksys.AccessFSMakeReg|landlocksys.AccessFSMakeSock|landlocksys.AccessFSMakeFifo|landlocksys.AccessFSMakeSym|landlocksys.AccessFSRefer)
+)
+
+// The Landlock versions of the kernel from which a protection is there.
+const (
+	abiFiles    = 1
+	abiRefer    = 2
+	abiTruncate = 3
+	abiPorts    = 4
+)
+
+// system is what every process reads: certificates, names, time zones, and the
+// kernel's tables about itself. Other processes' entries in /proc are closed to
+// it as soon as those have called [Hide].
 func system() []string {
 	return []string{
 		"/etc", "/usr/share", "/usr/lib", "/lib", "/lib64", "/proc", "/sys/fs/cgroup", "/sys/kernel/mm", "/dev/null", "/dev/urandom", "/dev/random",
 	}
 }
 
-// Hide makes the process not dumpable: another of the same user cannot read
-// its memory or trace it.
+// Hide makes the process not dumpable: another of the same user can neither
+// read its memory nor trace it, and a crash writes no core with keys in it.
+// It costs nothing and is called first of all, before any key is read.
 func Hide() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return schema.Errorf(schema.CodeUnavailable, "the process could not be made undumpable: %w", err)
@@ -39,34 +72,136 @@ func Hide() error {
 	return nil
 }
 
-// Apply restricts every thread of the process, and its later children, for
-// good. On a kernel without Landlock it does what it can.
+// Apply is [Restrict] for who reports [Missing] elsewhere.
 func Apply(p Policy) error {
-	if err := Hide(); err != nil {
-		return err
-	}
-	rules := []landlock.Rule{
-		landlock.RODirs(existing(system(), true)...).IgnoreIfMissing(),
-		landlock.ROFiles(existing(system(), false)...).IgnoreIfMissing(),
-		landlock.RWFiles(existing([]string{"/dev/null"}, false)...).IgnoreIfMissing(),
-		landlock.RODirs(existing(p.ReadOnly, true)...), landlock.ROFiles(existing(p.ReadOnly, false)...),
-		landlock.RWDirs(existing(p.ReadWrite, true)...).WithRefer(), landlock.RWFiles(existing(p.ReadWrite, false)...),
-		landlock.RODirs(existing(p.Execute, true)...), landlock.ROFiles(existing(p.Execute, false)...),
-	}
-	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "the process could not be confined: %w", err)
-	}
-	return nil
+	_, err := Restrict(p)
+	return err
 }
 
-func existing(paths []string, dirs bool) []string {
-	var out []string
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if errors.Is(err, fs.ErrNotExist) || err != nil || info.IsDir() != dirs {
+// Restrict restricts every thread of the process, and its later children, for
+// good. What the kernel does not know is left out and reported.
+func Restrict(p Policy) (Report, error) {
+	if err := Hide(); err != nil {
+		return Report{}, err
+	}
+	// Landlock sets this too, but only where there is Landlock.
+	if _, _, errno := psx.Syscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+		return Report{}, schema.Errorf(schema.CodeUnavailable, "the process could not give up new privileges: %w", errno)
+	}
+	report := Report{Missing: Missing()}
+	if err := landlock.V5.BestEffort().RestrictPaths(p.rules()...); err != nil {
+		return report, schema.Errorf(schema.CodeUnavailable, "the process could not be confined to its files: %w", err)
+	}
+	if err := p.restrictPorts(); err != nil {
+		return report, schema.Errorf(schema.CodeUnavailable, "the process could not be confined to its ports: %w", err)
+	}
+	return report, nil
+}
+
+// Missing are the protections that this kernel does not know.
+func Missing() []string {
+	abi := version()
+	var missing []string
+	for _, part := range []struct {
+		since int
+		what  string
+	}{
+		{abiFiles, "landlock: files of other processes stay open to this user's processes"},
+		{abiTruncate, "landlock: files can be cut short"},
+		{abiPorts, "landlock: TCP ports are not limited"},
+	} {
+		if abi < part.since {
+			missing = append(missing, part.what)
+		}
+	}
+	return missing
+}
+
+// version is the kernel's version of Landlock, 0 where there is none.
+func version() int {
+	abi, err := landlocksys.LandlockGetABIVersion()
+	if err != nil {
+		return 0
+	}
+	return abi
+}
+
+func (p Policy) rules() []landlock.Rule {
+	rules := paths(readDir, system())
+	rules = append(rules, landlock.PathAccess(readFile|writeFile, "/dev/null").IgnoreIfMissing())
+	rules = append(rules, paths(readDir, p.ReadOnly)...)
+	change := readDir | writeDir
+	if version() < abiRefer {
+		// The first version knows no moving between directories, and a rule that
+		// asks for it would switch everything off.
+		change &^= landlock.AccessFSSet(landlocksys.AccessFSRefer)
+	}
+	rules = append(rules, paths(change, p.ReadWrite)...)
+	return append(rules, paths(readDir|execute, p.Execute)...)
+}
+
+// onFiles are the rights that a rule for a single file can have.
+const onFiles = readFile | writeFile | execute
+
+func paths(access landlock.AccessFSSet, names []string) []landlock.Rule {
+	var rules []landlock.Rule
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
 			continue
 		}
-		out = append(out, p)
+		granted := access
+		if !info.IsDir() {
+			granted &= onFiles
+		}
+		rules = append(rules, landlock.PathAccess(granted, name).IgnoreIfMissing())
 	}
-	return out
+	return rules
+}
+
+// denyMultipath refuses Multipath TCP sockets on every thread: Landlock limits
+// the ports of plain TCP only, and Go listens with Multipath TCP by itself where
+// it can; it falls back to plain TCP.
+func denyMultipath() error {
+	const protocol = 2 // The argument of socket(2).
+	return seccomp.LoadFilter(seccomp.Filter{
+		NoNewPrivs: true, Flag: seccomp.FilterFlagTSync,
+		Policy: seccomp.Policy{
+			DefaultAction: seccomp.ActionAllow,
+			Syscalls: []seccomp.SyscallGroup{{
+				Action: seccomp.ActionErrno,
+				NamesWithCondtions: []seccomp.NameWithConditions{{
+					Name: "socket", Conditions: []seccomp.Condition{{Argument: protocol, Operation: seccomp.Equal, Value: unix.IPPROTO_MPTCP}},
+				}},
+			}},
+		},
+	})
+}
+
+func (p Policy) restrictPorts() error {
+	var handled landlock.AccessNetSet
+	var rules []landlock.Rule
+	if p.Connect != nil {
+		handled |= landlock.AccessNetSet(landlocksys.AccessNetConnectTCP)
+		for _, port := range p.Connect {
+			rules = append(rules, landlock.ConnectTCP(port))
+		}
+	}
+	if p.Bind != nil {
+		handled |= landlock.AccessNetSet(landlocksys.AccessNetBindTCP)
+		for _, port := range p.Bind {
+			rules = append(rules, landlock.BindTCP(port))
+		}
+	}
+	if handled == 0 {
+		return nil
+	}
+	if err := denyMultipath(); err != nil {
+		return err
+	}
+	config, err := landlock.NewConfig(handled)
+	if err != nil {
+		return err
+	}
+	return config.BestEffort().RestrictNet(rules...)
 }

@@ -1,11 +1,7 @@
-// Package logging makes the structured log of every process, with redaction by
-// construction: secret types redact themselves, and an attribute whose name
-// speaks of a secret is replaced whatever its type.
-//
-// It may import schema.
 package logging
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"strings"
@@ -15,7 +11,8 @@ import (
 
 const redacted = "[redacted]"
 
-// New returns a logger. Format is text or json, level debug, info, warn or error.
+// New returns a logger. Format is text or json, level debug, info, warn or
+// error; the settings have checked both, and anything else is text and info.
 func New(w io.Writer, format, level, process string) *slog.Logger {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -26,16 +23,28 @@ func New(w io.Writer, format, level, process string) *slog.Logger {
 	if format == "json" {
 		h = slog.NewJSONHandler(w, opts)
 	}
-	return slog.New(h).With("process", process)
+	return slog.New(contextual{h}).With("process", process)
 }
 
-// telling are the parts of names that speak of secrets.
-var telling = []string{"authorization", "password", "secret", "token", "credential_value", "private", "api_key", "apikey", "cookie"}
+// telling are the parts of names that speak of secrets, without separators.
+var telling = []string{
+	"authorization", "password", "passwd", "passphrase", "secret", "token", "credential", "private", "apikey", "rootkey", "datakey", "signingkey",
+	"keymaterial", "cookie", "bearer", "signature", "dsn", "databaseurl", "postgresurl", "redisurl",
+}
 
-func redact(_ []string, a slog.Attr) slog.Attr {
-	name := strings.ToLower(a.Key)
-	for _, t := range telling {
-		if strings.Contains(name, t) {
+// plain are names that contain a telling part and are not secret: they say
+// which one, how many, or whether, never what.
+var plain = []string{"credentialversion", "credentialstate", "credentialid", "tokenexpires"}
+
+func redact(groups []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindGroup {
+		return a
+	}
+	if tells(a.Key) {
+		return slog.String(a.Key, redacted)
+	}
+	for _, g := range groups {
+		if tells(g) {
 			return slog.String(a.Key, redacted)
 		}
 	}
@@ -43,4 +52,74 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 		return slog.String(a.Key, redacted)
 	}
 	return a
+}
+
+// tells compares without case and separators: "API-Key", "apiKey", "api_key".
+func tells(name string) bool {
+	name = strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' || r == ' ' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name))
+	for _, p := range plain {
+		if name == p {
+			return false
+		}
+	}
+	for _, t := range telling {
+		if strings.Contains(name, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// IDs are what a context says about whose work is logged. Empty ones are left out.
+type IDs struct {
+	Request, Organization, Namespace, Run string
+}
+
+type idsKey struct{}
+
+// With returns a context whose log lines carry the ids, over those it has.
+func With(ctx context.Context, ids IDs) context.Context {
+	have, _ := ctx.Value(idsKey{}).(IDs)
+	for _, f := range []struct{ to, from *string }{
+		{&have.Request, &ids.Request}, {&have.Organization, &ids.Organization}, {&have.Namespace, &ids.Namespace}, {&have.Run, &ids.Run},
+	} {
+		if *f.from != "" {
+			*f.to = *f.from
+		}
+	}
+	return context.WithValue(ctx, idsKey{}, have)
+}
+
+// contextual adds the ids of a line's context.
+type contextual struct{ slog.Handler }
+
+// Handle implements [slog.Handler].
+func (h contextual) Handle(ctx context.Context, r slog.Record) error {
+	if ids, ok := ctx.Value(idsKey{}).(IDs); ok {
+		r = r.Clone()
+		for _, a := range []slog.Attr{
+			slog.String("request", ids.Request), slog.String("organization", ids.Organization),
+			slog.String("namespace", ids.Namespace), slog.String("run", ids.Run),
+		} {
+			if a.Value.String() != "" {
+				r.AddAttrs(a)
+			}
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements [slog.Handler].
+func (h contextual) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return contextual{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements [slog.Handler].
+func (h contextual) WithGroup(name string) slog.Handler {
+	return contextual{h.Handler.WithGroup(name)}
 }
