@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := bin
 export CGO_ENABLED := 0
-GOBUILD := go build -trimpath -ldflags "-s -w"
+GOBUILD := go build -ldflags "-s -w"
 BINARIES := tenon tenon-engine tenon-cell tenon-connector tenon-eval tenon-launcher
 
 .DEFAULT_GOAL := help

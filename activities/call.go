@@ -89,14 +89,14 @@ func (e *Executor) act(ctx context.Context, s *scope, args json.RawMessage) (jso
 func (e *Executor) action(c *flow.Call, conn connection) (sdk.ActionInfo, *problem) {
 	m, ok := e.cfg.Connectors.Manifest(c.Connector)
 	if !ok {
-		return sdk.ActionInfo{}, &problem{Type: flow.ErrorConfiguration, Title: "No such connector", Detail: "connector " + c.Connector + " is not installed"}
+		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "No such connector", Detail: "connector " + c.Connector + " is not installed"}
 	}
 	if conn.row.ID != "" && conn.row.Connector != c.Connector {
-		return sdk.ActionInfo{}, &problem{Type: flow.ErrorConfiguration, Title: "The connection is of another connector", Detail: "the connection belongs to connector " + conn.row.Connector}
+		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "The connection is of another connector", Detail: "the connection belongs to connector " + conn.row.Connector}
 	}
 	i := slices.IndexFunc(m.Actions, func(a sdk.ActionInfo) bool { return a.Name == c.Action })
 	if i < 0 {
-		return sdk.ActionInfo{}, &problem{Type: flow.ErrorConfiguration, Title: "No such action", Detail: "connector " + c.Connector + " has no action " + c.Action}
+		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "No such action", Detail: "connector " + c.Connector + " has no action " + c.Action}
 	}
 	return m.Actions[i], nil
 }
@@ -267,11 +267,11 @@ func refusal(err error) *problem {
 	}
 	switch se.Code { //nolint:exhaustive // The others are the infrastructure's.
 	case schema.CodeNotFound, schema.CodeInvalid, schema.CodeConflict:
-		return &problem{Type: flow.ErrorConfiguration, Title: "The call is not set up", Detail: se.Message}
+		return &problem{Type: flow.TypeConfiguration, Title: "The call is not set up", Detail: se.Message}
 	case schema.CodeRefused, schema.CodeForbidden:
-		return &problem{Type: flow.ErrorAuthorization, Title: "The call was refused", Detail: se.Message}
+		return &problem{Type: flow.TypeAuthorization, Title: "The call was refused", Detail: se.Message}
 	case schema.CodeTooLarge:
-		return &problem{Type: flow.ErrorRuntime, Title: "Too large", Detail: se.Message}
+		return &problem{Type: flow.TypeRuntime, Title: "Too large", Detail: se.Message}
 	}
 	return nil
 }

@@ -49,16 +49,16 @@ func (e *Executor) enter(ctx context.Context, st *runState, req task.StepRequest
 	if t.Kind == flow.KindWait {
 		d, err := flow.ParseDuration(s.batch.Values[valueBody])
 		if err != nil {
-			return faulted(req, problem{Type: flow.ErrorExpression, Detail: err.Error()}), nil //nolint:nilerr // A bad duration is the run's fault.
+			return faulted(req, problem{Type: flow.TypeExpression, Detail: err.Error()}), nil //nolint:nilerr // A bad duration is the run's fault.
 		}
 		return waiting(rec, started, d), nil
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(s.batch.Values[valueBody], &items); err != nil {
-		return faulted(req, problem{Type: flow.ErrorExpression, Detail: "for.in must yield an array"}), nil //nolint:nilerr // The run's fault.
+		return faulted(req, problem{Type: flow.TypeExpression, Detail: "for.in must yield an array"}), nil //nolint:nilerr // The run's fault.
 	}
 	if len(items) > maxItems {
-		return faulted(req, problem{Type: flow.ErrorRuntime, Detail: fmt.Sprintf("for.in yielded %d items; at most %d are taken", len(items), maxItems)}), nil
+		return faulted(req, problem{Type: flow.TypeRuntime, Detail: fmt.Sprintf("for.in yielded %d items; at most %d are taken", len(items), maxItems)}), nil
 	}
 	put(&rec, collection(task.Ref(req.Key)), s.batch.Values[valueBody])
 	rec.Result.Count = len(items)
@@ -94,7 +94,7 @@ func (e *Executor) item(ctx context.Context, st *runState, req task.StepRequest,
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(list, &items); err != nil || req.Index >= len(items) {
-		return faulted(req, problem{Type: flow.ErrorRuntime, Detail: "the loop ran past its collection"}), nil //nolint:nilerr // The run's fault.
+		return faulted(req, problem{Type: flow.TypeRuntime, Detail: "the loop ran past its collection"}), nil //nolint:nilerr // The run's fault.
 	}
 	rec := task.Record{Result: task.StepResult{Output: task.Ref(req.Key), At: task.Ref(req.Key + "^i"), Context: req.Context}}
 	put(&rec, rec.Result.Output, items[req.Index])

@@ -154,7 +154,7 @@ func (e *Executor) Resolve(ef *store.Effect, decided string, output json.RawMess
 		}
 	case config.OutcomeFailed:
 		ef.State = store.EffectResolved
-		o.Problem = &problem{Type: flow.ErrorCommunication, Title: "The effect did not happen", Detail: "resolved by a person as failed"}
+		o.Problem = &problem{Type: flow.TypeCommunication, Title: "The effect did not happen", Detail: "resolved by a person as failed"}
 	case config.OutcomeRetry:
 		ef.State = store.EffectFailed
 	default:

@@ -116,7 +116,7 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	case task.PhaseTimeout:
 		rec, err = e.timeout(ctx, st, req, t, started)
 	case task.PhaseExpire:
-		rec = faulted(req, problem{Type: flow.ErrorTimeout, Title: "Timeout", Detail: "the time allowed for the task has passed"})
+		rec = faulted(req, problem{Type: flow.TypeTimeout, Title: "Timeout", Detail: "the time allowed for the task has passed"})
 	default:
 		return task.StepResult{}, schema.Errorf(schema.CodeInternal, "unknown phase of a step")
 	}
@@ -183,7 +183,7 @@ func (e *Executor) whole(ctx context.Context, st *runState, req task.StepRequest
 	case flow.KindRaise:
 		var p problem
 		if err := json.Unmarshal(s.batch.Values[valueBody], &p); err != nil {
-			p = problem{Type: flow.ErrorConfiguration, Detail: "raise needs an error object with a type and a status"}
+			p = problem{Type: flow.TypeConfiguration, Detail: "raise needs an error object with a type and a status"}
 		}
 		return faulted(req, p), nil
 	case flow.KindSwitch:

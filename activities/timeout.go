@@ -31,7 +31,7 @@ func (e *Executor) timeout(ctx context.Context, st *runState, req task.StepReque
 			return faulted(req, fromEvaluation(r.Fault)), nil
 		}
 		if limit, err = flow.ParseDuration(s.batch.Values[valueBody]); err != nil {
-			return faulted(req, problem{Type: flow.ErrorConfiguration, Detail: err.Error()}), nil //nolint:nilerr // A bad duration is the run's fault.
+			return faulted(req, problem{Type: flow.TypeConfiguration, Detail: err.Error()}), nil //nolint:nilerr // A bad duration is the run's fault.
 		}
 	}
 	return waiting(task.Record{Result: task.StepResult{Context: req.Context}}, started, limit), nil

@@ -5,7 +5,6 @@ import (
 	"os"
 
 	"github.com/tenonhq/tenon/schema"
-	"github.com/tenonhq/tenon/worker/process"
 )
 
 // runEngine runs the engine by itself: its own binary, so that no other

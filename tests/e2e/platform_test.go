@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// bin is where "make build" puts the binaries.
+func bin(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "bin", name))
+	require.NoError(t, err)
+	_, err = os.Stat(path)
+	require.NoError(t, err, "the binaries are not built: run `make test`, or `make build` first")
+	return path
+}
+
+// platform is a running "tenon up" with everything it started.
+type platform struct {
+	data, api, ui, engine string
+	env                   []string
+	cmd                   *exec.Cmd
+	ended                 chan struct{}
+	took                  time.Duration
+
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+// freePort finds a port that nobody listens on, low enough for PostgreSQL's
+// smallint column in the engine's membership table.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000)))
+		l, err := net.Listen("tcp", address)
+		if err == nil {
+			require.NoError(t, l.Close())
+			return address
+		}
+	}
+	t.Fatal("no free port was found")
+	return ""
+}
+
+func newPlatform(t *testing.T, env ...string) *platform {
+	t.Helper()
+	return &platform{
+		data: filepath.Join(t.TempDir(), "data"), api: freePort(t), ui: freePort(t), engine: freePort(t), env: env,
+	}
+}
+
+// start runs "tenon up" and waits until it says that it is up.
+func (p *platform) start(t *testing.T) {
+	t.Helper()
+	p.cmd = exec.Command(bin(t, "tenon"), "up", "--data", p.data, "--api-address", p.api, "--ui-address", p.ui, "--engine-address", p.engine)
+	p.cmd.Env = append(os.Environ(), p.env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	logs, err := p.cmd.StderrPipe()
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, p.cmd.Start())
+	p.ended = make(chan struct{})
+	upSaid := make(chan struct{})
+	var copying sync.WaitGroup
+	copying.Go(func() {
+		lines := bufio.NewScanner(logs)
+		for lines.Scan() {
+			p.mu.Lock()
+			p.log.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+		}
+	})
+	copying.Go(func() {
+		lines := bufio.NewReader(out)
+		for {
+			line, err := lines.ReadString('\n')
+			if strings.HasPrefix(line, "Tenon is up") {
+				close(upSaid)
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	go func() {
+		copying.Wait()
+		_ = p.cmd.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("the log of the platform:\n%s", p.logs())
+		}
+	})
+	select {
+	case <-upSaid:
+		p.took = time.Since(began)
+	case <-p.ended:
+		t.Fatalf("tenon up ended:\n%s", p.logs())
+	case <-time.After(60 * time.Second):
+		t.Fatalf("tenon up did not come up:\n%s", p.logs())
+	}
+}
+
+func (p *platform) logs() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// stop drains the platform and returns how long that took.
+func (p *platform) stop(t *testing.T) time.Duration {
+	t.Helper()
+	began := time.Now()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-p.ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("tenon up did not drain")
+	}
+	return time.Since(began)
+}
+
+func (p *platform) kill() {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// processes lists the live processes that serve this platform's data directory
+// or descend from one that does, by name.
+func (p *platform) processes(t *testing.T) map[int]string {
+	t.Helper()
+	parents, names := map[int]int{}, map[int]string{}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	require.NoError(t, err)
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		require.NoError(t, err)
+		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+		if err != nil {
+			continue
+		}
+		rest := string(stat[strings.LastIndexByte(string(stat), ')')+2:])
+		fields := strings.Fields(rest)
+		if fields[0] == "Z" {
+			continue
+		}
+		parents[pid], err = strconv.Atoi(fields[1])
+		require.NoError(t, err)
+		cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil {
+			continue
+		}
+		args := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
+		names[pid] = filepath.Base(args[0])
+		if names[pid] == "tenon" && len(args) > 1 {
+			names[pid] = args[1]
+		}
+	}
+	out := map[int]string{}
+	for pid := range parents {
+		for at := pid; at > 1; at = parents[at] {
+			if at == p.cmd.Process.Pid {
+				out[pid] = names[pid]
+				break
+			}
+		}
+	}
+	return out
+}
+
+// pid finds the one process of the name.
+func (p *platform) pid(t *testing.T, name string) int {
+	t.Helper()
+	found := 0
+	for pid, n := range p.processes(t) {
+		if n == name {
+			require.Zero(t, found, "more than one process %s", name)
+			found = pid
+		}
+	}
+	require.NotZero(t, found, "no process %s", name)
+	return found
+}
+
+// demo runs the demo program against the platform and returns what it printed.
+func (p *platform) demo(t *testing.T) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin(t, "demo"), "-api", "http://"+p.api, "-data", p.data)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return string(out)
+}
+
+func (p *platform) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.api+path, nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(text)
+}
+
+func eventually(t *testing.T, patience time.Duration, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, patience, 20*time.Millisecond, what)
+}
