@@ -14,8 +14,8 @@ import (
 // dial opens a database without the store.
 func dial(t *testing.T, address, searchPath string) *sql.DB {
 	t.Helper()
-	driver, dsn := "sqlite", strings.TrimPrefix(address, "sqlite:")
-	if dsn == address {
+	driver, dsn := "sqlite", "file:"+strings.TrimPrefix(address, "sqlite:")+"?_pragma=recursive_triggers(1)"
+	if !strings.HasPrefix(address, "sqlite:") {
 		u, err := url.Parse(address)
 		require.NoError(t, err)
 		q := u.Query()

@@ -119,12 +119,18 @@ func (h *holding) fence(c *RunCommit) error {
 func (h *holding) apply(c *RunCommit) {
 	if c.State != "" && c.State != h.state {
 		h.state, h.dirty = c.State, true
+		if Terminal(c.State) {
+			h.ended = micros(now())
+		}
 	}
 	if h.started == 0 && c.StartedAt != nil {
 		h.started, h.dirty = micros(*c.StartedAt), true
 	}
 	if c.End != nil {
-		h.state, h.ended, h.errorType = c.End.State, micros(c.End.At), c.End.ErrorType
+		// A run is open as long as it has no end: this sets one for certain.
+		end := c.End.At
+		stamp(&end)
+		h.state, h.ended, h.errorType = c.End.State, micros(end), c.End.ErrorType
 		h.result, h.setResult, h.dirty = blob(c.End.ResultSealed), true, true
 	}
 }

@@ -65,7 +65,7 @@ func (w *Work) GetRun(ctx context.Context, namespace, id string) (Run, error) {
 // OpenRuns lists the runs that are pending, running or waiting, oldest first.
 func (w *Work) OpenRuns(ctx context.Context) ([]Run, error) {
 	// The condition is the index's own, word for word.
-	rows, err := w.s.Query(ctx, selectRuns+"WHERE state IN ('pending', 'running', 'waiting') ORDER BY seq")
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE ended_at = 0 ORDER BY seq")
 	return collect("list the runs", rows, err, scanRun)
 }
 

@@ -84,7 +84,7 @@ func (d *DB) openSQLite(path string, readOnly bool) error {
 		// auto_vacuum must be set before the first table; the file's mode of
 		// journal is kept in it, so readers need not ask for it.
 		w, err := openFile(path, "rw", "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1024)",
-			"wal_autocheckpoint(1000)", "journal_size_limit(4194304)", "foreign_keys(1)")
+			"wal_autocheckpoint(1000)", "journal_size_limit(4194304)", "foreign_keys(1)", "recursive_triggers(1)")
 		if err != nil {
 			return err
 		}
