@@ -1,0 +1,291 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/codec"
+	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/task"
+	"github.com/tenonhq/tenon/schema/token"
+	"github.com/tenonhq/tenon/worker/engine"
+)
+
+const (
+	// canary is in the run's input; only who may decode sees it.
+	canary    = "canary-c41d77"
+	callLimit = 30 * time.Second
+)
+
+var programs tools
+
+func TestMain(m *testing.M) {
+	built, err := buildTools(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	programs = built
+	os.Exit(m.Run())
+}
+
+// stage is an engine with one organization, whose worker runs.
+type stage struct {
+	engine *engine.Engine
+	signer token.Signer
+	org    string
+	keys   seal.DataKeys
+	own    client.Client
+	codec  string
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (s *stage) mint(t *testing.T, role token.Role, namespaces ...string) string {
+	t.Helper()
+	text, err := s.signer.Mint(token.Claims{Subject: "test", Role: role, Namespaces: namespaces, Expires: time.Now().Add(time.Hour)})
+	require.NoError(t, err)
+	return text
+}
+
+func (s *stage) dial(t *testing.T, bearer string, options client.Options) client.Client {
+	t.Helper()
+	options.HostPort = s.engine.Frontend()
+	options.Credentials = client.NewAPIKeyStaticCredentials(bearer)
+	options.ConnectionOptions.TLSDisabled = true
+	options.Logger = sdklog.NewStructuredLogger(discard())
+	c, err := client.Dial(options)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// serveCodec is a codec endpoint as the API serves one: token, then namespace.
+func (s *stage) serveCodec(w http.ResponseWriter, r *http.Request) {
+	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	claims, err := s.signer.Verifier().Verify(bearer, time.Now())
+	if err != nil {
+		http.Error(w, "unauthenticated", http.StatusUnauthorized)
+		return
+	}
+	if claims.Role != token.RoleOperator || !claims.Opens(s.org) || r.Header.Get("X-Namespace") != s.org {
+		http.Error(w, "forbidden", http.StatusForbidden)
+		return
+	}
+	codec.Endpoint(codec.New(s.org, s.keys)).ServeHTTP(w, r)
+}
+
+// waiting ends with what it is signalled.
+func waiting(ctx workflow.Context, _ string) (string, error) {
+	var more string
+	selector := workflow.NewSelector(ctx)
+	selector.AddReceive(workflow.GetSignalChannel(ctx, "more"), func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &more) })
+	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
+	selector.Select(ctx)
+	return more, ctx.Err()
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{org: schema.NewID(schema.PrefixOrganization)}
+	var err error
+	s.signer, err = token.NewSigner()
+	require.NoError(t, err)
+	key, err := seal.NewDataKey()
+	require.NoError(t, err)
+	s.keys = seal.NewDataKeys(key)
+	endpoint := httptest.NewServer(http.HandlerFunc(s.serveCodec))
+	t.Cleanup(endpoint.Close)
+	s.codec = endpoint.URL + "/v1/codec"
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s.engine, err = engine.Start(ctx, engine.Config{Directory: t.TempDir(), Verifier: s.signer.Verifier(), Logger: discard()})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		assert.NoError(t, s.engine.Stop(ctx))
+	})
+	admin := s.dial(t, s.mint(t, token.RoleSystem), client.Options{Namespace: engine.PlatformNamespace})
+	require.NoError(t, engine.EnsureNamespace(ctx, admin, s.org, 24*time.Hour))
+	s.own = s.dial(t, s.mint(t, token.RoleCell, s.org), client.Options{
+		Namespace:        s.org,
+		DataConverter:    codec.DataConverter(s.org, s.keys),
+		FailureConverter: codec.FailureConverter(s.org, s.keys),
+	})
+	w := worker.New(s.own, task.Queue, worker.Options{})
+	w.RegisterWorkflowWithOptions(waiting, workflow.RegisterOptions{Name: task.Carrier})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	return s
+}
+
+// carry starts a carrier of one run.
+func (s *stage) carry(t *testing.T) (carrier, run string, handle client.WorkflowRun) {
+	t.Helper()
+	carrier, run = schema.NewID(schema.PrefixCarrier), schema.NewID(schema.PrefixRun)
+	handle, err := s.own.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: carrier, TaskQueue: task.Queue,
+		TypedSearchAttributes: temporal.NewSearchAttributes(temporal.NewSearchAttributeKeyKeywordList(task.RunsAttribute).ValueSet([]string{run})),
+	}, task.Carrier, canary)
+	require.NoError(t, err)
+	return carrier, run, handle
+}
+
+// tool is one of the two programs and how it says things.
+type tool struct {
+	path     string
+	settings func(s *stage, bearer, codecBearer string) map[string]string
+	list     func(run string) []string
+	show     func(carrier string) []string
+	signal   func(carrier, value string) []string
+	cancel   func(carrier string) []string
+}
+
+// optional leaves out what is not given.
+func optional(settings map[string]string) map[string]string {
+	for name, value := range settings {
+		if value == "" || value == "Bearer " {
+			delete(settings, name)
+		}
+	}
+	return settings
+}
+
+func temporalTool() tool {
+	return tool{
+		path: programs.temporal,
+		settings: func(s *stage, bearer, codecBearer string) map[string]string {
+			return optional(map[string]string{
+				"TEMPORAL_ADDRESS": s.engine.Frontend(), "TEMPORAL_NAMESPACE": s.org,
+				"TEMPORAL_API_KEY": bearer, "TEMPORAL_TLS": "false",
+				"TEMPORAL_CODEC_ENDPOINT": s.codec, "TEMPORAL_CODEC_AUTH": "Bearer " + codecBearer,
+			})
+		},
+		list: func(run string) []string { return []string{"workflow", "list", "--query", query(run)} },
+		show: func(carrier string) []string { return []string{"workflow", "show", "--detailed", "-w", carrier} },
+		signal: func(carrier, value string) []string {
+			return []string{"workflow", "signal", "-w", carrier, "--name", "more", "--input", value}
+		},
+		cancel: func(carrier string) []string { return []string{"workflow", "cancel", "-w", carrier} },
+	}
+}
+
+func tctlTool() tool {
+	return tool{
+		path: programs.tctl,
+		settings: func(s *stage, bearer, codecBearer string) map[string]string {
+			return optional(map[string]string{
+				"TEMPORAL_CLI_ADDRESS": s.engine.Frontend(), "TEMPORAL_CLI_NAMESPACE": s.org,
+				"TEMPORAL_CLI_AUTH":           "Bearer " + bearer,
+				"TEMPORAL_CLI_CODEC_ENDPOINT": s.codec, "TEMPORAL_CLI_CODEC_AUTH": "Bearer " + codecBearer,
+			})
+		},
+		list: func(run string) []string { return []string{"workflow", "list", "--query", query(run)} },
+		show: func(carrier string) []string {
+			return []string{"workflow", "show", "--max_field_length", "5000", "-w", carrier}
+		},
+		signal: func(carrier, value string) []string {
+			return []string{"workflow", "signal", "-w", carrier, "-n", "more", "-i", value}
+		},
+		cancel: func(carrier string) []string { return []string{"workflow", "cancel", "-w", carrier} },
+	}
+}
+
+func query(run string) string { return fmt.Sprintf("%s = '%s'", task.RunsAttribute, run) }
+
+// run runs the program and returns all that it printed.
+func (tl tool) run(t *testing.T, settings map[string]string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tl.path, args...) //nolint:gosec // Built above.
+	home := t.TempDir()
+	cmd.Env = append(environment(settings), "HOME="+home, "XDG_CONFIG_HOME="+home)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// An operator finds a run by its id, reads its history in clear, signals it
+// and cancels another one.
+func TestToolsServeAnOperator(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	operator := s.mint(t, token.RoleOperator, s.org)
+	for name, tl := range map[string]tool{"temporal": temporalTool(), "tctl": tctlTool()} {
+		t.Run(name, func(t *testing.T) {
+			settings := tl.settings(s, operator, operator)
+			carrier, run, handle := s.carry(t)
+
+			require.EventuallyWithT(t, func(c *assert.CollectT) {
+				listed, err := tl.run(t, settings, tl.list(run)...)
+				assert.NoError(c, err, listed)
+				assert.Contains(c, listed, carrier)
+			}, callLimit, 100*time.Millisecond)
+
+			shown, err := tl.run(t, settings, tl.show(carrier)...)
+			require.NoError(t, err, shown)
+			assert.Contains(t, shown, canary)
+
+			answer, err := tl.run(t, settings, tl.signal(carrier, `"from `+name+`"`)...)
+			require.NoError(t, err, answer)
+			var said string
+			require.NoError(t, handle.Get(t.Context(), &said))
+			assert.Equal(t, "from "+name, said)
+
+			second, _, handle := s.carry(t)
+			answer, err = tl.run(t, settings, tl.cancel(second)...)
+			require.NoError(t, err, answer)
+			require.Error(t, handle.Get(t.Context(), nil))
+			about, err := s.own.DescribeWorkflowExecution(t.Context(), second, "")
+			require.NoError(t, err)
+			assert.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, about.GetWorkflowExecutionInfo().GetStatus())
+		})
+	}
+}
+
+// Without authorization nothing is listed and nothing decodes: no token, a
+// token of another organization, a cell's token at the codec endpoint.
+func TestToolsServeNobodyElse(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	carrier, run, _ := s.carry(t)
+	operator := s.mint(t, token.RoleOperator, s.org)
+	foreign := s.mint(t, token.RoleOperator, schema.NewID(schema.PrefixOrganization))
+	for name, tl := range map[string]tool{"temporal": temporalTool(), "tctl": tctlTool()} {
+		for who, bearer := range map[string]string{"nobody": "", "another organization": foreign, "garbage": "garbage"} {
+			t.Run(name+" for "+who, func(t *testing.T) {
+				for _, args := range [][]string{tl.list(run), tl.show(carrier), tl.signal(carrier, `"x"`), tl.cancel(carrier)} {
+					printed, err := tl.run(t, tl.settings(s, bearer, bearer), args...)
+					require.Error(t, err, "%v: %s", args, printed)
+					assert.NotContains(t, printed, canary)
+				}
+			})
+		}
+		for who, bearer := range map[string]string{"nobody": "", "another organization": foreign, "the cell": s.mint(t, token.RoleCell, s.org)} {
+			t.Run(name+" does not decode for "+who, func(t *testing.T) {
+				printed, _ := tl.run(t, tl.settings(s, operator, bearer), tl.show(carrier)...)
+				assert.NotContains(t, printed, canary)
+			})
+		}
+	}
+}
