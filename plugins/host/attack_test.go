@@ -212,7 +212,7 @@ func TestHandshakes(t *testing.T) {
 	defer cancel()
 	_, err = attack(ctx, p, map[string]any{"attack": "stdout"}, nil)
 	assert.Equal(t, schema.CodeTimeout, schema.CodeOf(err))
-	_ = l.Close() // else its pool waits for the end of the start
+	l.Close() // else its pool waits for the end of the start
 }
 
 // TestTwoCells: what a connector keeps for itself is one cell's, and gone with

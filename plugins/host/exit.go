@@ -14,7 +14,8 @@ import (
 // Egress is the connector's one way out (Invariant 4). Errors that are a
 // [*sdk.Fault], or a [*schema.Error] about the request or its target (invalid,
 // refused, too_large, unavailable, timeout, rate_limited) are told to the
-// connector as a fault; any other ends the action with that error.
+// connector as a fault; any other, and what [Abort] marks, ends the action with
+// that error.
 type Egress func(ctx context.Context, r *sdk.Request) (*sdk.Response, error)
 
 // exit answers the requests of one run.
@@ -22,6 +23,11 @@ type exit struct {
 	egress Egress
 	abort  context.CancelCauseFunc
 }
+
+// Abort marks an error of [Egress] as the host's own, such as a ledger that cannot
+// be written: Invoke returns err, whatever its code, and the connector is told
+// nothing of it.
+func Abort(err error) error { return &aborted{err: err} }
 
 // aborted ends a run with an error of the host's own.
 type aborted struct{ err error }
@@ -40,7 +46,11 @@ func (e *exit) answer(ctx context.Context, ask *wire.Ask) *wire.Reply {
 	if err != nil {
 		f, ok := toFault(err)
 		if !ok && ctx.Err() == nil { // Else the run has ended anyway, for a better reason.
-			e.abort(&aborted{err: err})
+			own := (*aborted)(nil)
+			if !errors.As(err, &own) {
+				own = &aborted{err: err}
+			}
+			e.abort(own)
 		}
 		if !ok {
 			f = &sdk.Fault{Type: sdk.FaultRuntime, Title: "The run was stopped"}
@@ -64,6 +74,9 @@ func refusal(f *sdk.Fault) *wire.Reply {
 // toFault tells the connector what became of its request, in words that are
 // meant for a caller.
 func toFault(err error) (*sdk.Fault, bool) {
+	if own := (*aborted)(nil); errors.As(err, &own) {
+		return nil, false
+	}
 	if f := (*sdk.Fault)(nil); errors.As(err, &f) {
 		return f, true
 	}

@@ -114,10 +114,9 @@ func (l *Launcher) Missing() []string { return slices.Clone(l.missing) }
 func (l *Launcher) Gone() <-chan struct{} { return l.gone }
 
 // Close ends the launcher and all that it started, and waits for that.
-func (l *Launcher) Close() error {
-	err := l.conn.Close()
+func (l *Launcher) Close() {
+	_ = l.conn.Close() // The launcher ends by that; it may have closed its end first.
 	<-l.gone
-	return err
 }
 
 // Start starts a process; it runs the program when Start returns.

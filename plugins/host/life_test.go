@@ -51,7 +51,7 @@ func TestEnds(t *testing.T) {
 
 		r := launch(t, full)
 		pid = running(t, pool(t, r, entry(t), nil))
-		require.NoError(t, r.Close())
+		r.Close()
 		gone(t, pid)
 	})
 }
@@ -106,7 +106,7 @@ func TestMissing(t *testing.T) {
 		"echo 0 > /proc/sys/user/max_user_namespaces && exec "+filepath.Join(bin, "tenon-launcher"))
 	l, err := startLauncher(t.Context(), cmd)
 	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
+	defer l.Close()
 	assert.Contains(t, l.Missing(), "user-namespace")
 	p := pool(t, l, entry(t), nil)
 	out, err := attack(t.Context(), p, map[string]any{"attack": "sockets"}, nil)
@@ -192,20 +192,25 @@ func TestEgress(t *testing.T) {
 	}
 	_, err = fetch(nil, schema.Errorf(schema.CodeFenced, "another owner"))
 	assert.Equal(t, schema.CodeFenced, schema.CodeOf(err), "a host's own error ends the run")
+	_, err = fetch(nil, Abort(schema.Errorf(schema.CodeUnavailable, "the ledger is away")))
+	assert.Equal(t, schema.CodeUnavailable, schema.CodeOf(err), "and so does one that is marked")
+	var f *sdk.Fault
+	require.NotErrorAs(t, err, &f)
 }
 
-func rss(t testing.TB, pid int) float64 {
+// memory reads a line of a process's memory, in MiB.
+func memory(t testing.TB, pid int, name string) float64 {
 	t.Helper()
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	require.NoError(t, err)
 	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
 			kb, err := strconv.Atoi(strings.Fields(rest)[0])
 			require.NoError(t, err)
 			return float64(kb) / 1024
 		}
 	}
-	t.Fatal("no VmRSS")
+	t.Fatal("no " + name)
 	return 0
 }
 
@@ -214,7 +219,7 @@ func rss(t testing.TB, pid int) float64 {
 func BenchmarkInvoke(b *testing.B) {
 	l, err := StartLauncher(b.Context(), filepath.Join(bin, "tenon-launcher"))
 	require.NoError(b, err)
-	defer func() { _ = l.Close() }()
+	defer l.Close()
 	p := NewPool(PoolConfig{Catalog: NewCatalog(httpEntry(b)), Launcher: l, RunDir: b.TempDir()})
 	defer p.Close()
 	in := Invocation{
@@ -228,7 +233,8 @@ func BenchmarkInvoke(b *testing.B) {
 	_, err = p.Invoke(b.Context(), in)
 	require.NoError(b, err)
 	start := time.Since(began)
-	connector := rss(b, p.slots["http"].live.process.PID)
+	pid := p.slots["http"].live.process.PID
+	connector, private := memory(b, pid, "VmRSS"), memory(b, pid, "RssAnon")
 	for b.Loop() {
 		if _, err := p.Invoke(b.Context(), in); err != nil {
 			b.Fatal(err)
@@ -236,5 +242,6 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 	b.ReportMetric(start.Seconds()*1e3, "start-ms")
 	b.ReportMetric(connector, "connector-MiB")
-	b.ReportMetric(rss(b, l.cmd.Process.Pid), "launcher-MiB")
+	b.ReportMetric(private, "connector-private-MiB")
+	b.ReportMetric(memory(b, l.cmd.Process.Pid, "VmRSS"), "launcher-MiB")
 }

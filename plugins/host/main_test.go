@@ -64,7 +64,7 @@ func launch(t *testing.T, full bool) *Launcher {
 	}
 	l, err := startLauncher(t.Context(), cmd)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
+	t.Cleanup(l.Close)
 	return l
 }
 
