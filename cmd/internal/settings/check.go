@@ -1,0 +1,85 @@
+package settings
+
+import (
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func nonEmpty(v string) string {
+	if strings.TrimSpace(v) == "" {
+		return "a path"
+	}
+	return ""
+}
+
+func oneOf(values ...string) func(string) string {
+	return func(v string) string {
+		if slices.Contains(values, v) {
+			return ""
+		}
+		return "one of " + strings.Join(values, ", ")
+	}
+}
+
+func address(v string) string {
+	const must = "host:port"
+	host, port, err := net.SplitHostPort(v)
+	if err != nil || strings.ContainsAny(host, "/@ ") {
+		return must
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return must
+	}
+	return ""
+}
+
+func loopback(v string) string {
+	const must = "a loopback address, such as 127.0.0.1:8080"
+	host, _, err := net.SplitHostPort(v)
+	if err != nil || address(v) != "" || !local(host) {
+		return must
+	}
+	return ""
+}
+
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// postgresURL holds plaintext to this machine. What decides where the driver
+// connects is judged, so each part may be there once only, and none by another way.
+func postgresURL(v string) string {
+	const must = "a URL such as postgres://user@host/database"
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
+		return must
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return must
+	}
+	for name, values := range query {
+		switch strings.ToLower(name) {
+		case "hostaddr", "service", "servicefile", "passfile":
+			return must + ", without " + strings.ToLower(name)
+		}
+		if len(values) > 1 || name != strings.ToLower(name) {
+			return must + ", with each parameter once"
+		}
+	}
+	host := u.Hostname()
+	if h := query.Get("host"); h != "" {
+		host = h
+	}
+	if strings.HasPrefix(host, "/") && !strings.Contains(host, ",") || local(host) {
+		return ""
+	}
+	if query.Get("sslmode") != "verify-full" {
+		return must + "?sslmode=verify-full: beyond loopback or a Unix socket only verified TLS is used"
+	}
+	return ""
+}

@@ -1,0 +1,70 @@
+package settings
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// setting is one row of the table of settings.
+type setting struct {
+	name, fallback, doc string
+	// secret: the value may also be named by a file, NAME_FILE or name-file.
+	secret bool
+	check  func(string) string // what it must be, or empty
+}
+
+const envPrefix = "TENON_"
+
+// table is every setting. An empty value means that it is not given, and only
+// those without a default may be empty.
+func table() []setting {
+	return []setting{
+		{name: "data", fallback: "./data", doc: "Directory of everything that is kept: databases, keys, sockets.", check: nonEmpty},
+		{name: "postgres-url", doc: "PostgreSQL for the control database, the cells and the engine, instead of SQLite files; beyond loopback or a Unix socket only with sslmode=verify-full.", secret: true, check: postgresURL},
+		{name: "api-address", fallback: "127.0.0.1:8080", doc: "Where the API listens; beyond loopback only with a certificate.", check: address},
+		{name: "ui-address", fallback: "127.0.0.1:8233", doc: "Where the engine's web interface listens; loopback only.", check: loopback},
+		{name: "engine-address", fallback: "127.0.0.1:7233", doc: "Where the engine's frontend listens; loopback only.", check: loopback},
+		{name: "tls-cert", doc: "Certificate file of the API, PEM."},
+		{name: "tls-key", doc: "Key file of that certificate, PEM."},
+		{name: "log-format", fallback: "text", doc: "text or json.", check: oneOf("text", "json")},
+		{name: "log-level", fallback: "info", doc: "debug, info, warn or error.", check: oneOf("debug", "info", "warn", "error")},
+		{name: "root-key", doc: "File of the root private key, mode 0600; default DATA/keys/root.key."},
+		{name: "api-key", doc: "File of the API private key, mode 0600; default DATA/keys/api.key. Not the same as root-key."},
+		{name: "plaintext-credentials", fallback: "true", doc: "Also take credentials in clear, sealed on arrival; false takes those sealed by the client only.", check: oneOf("true", "false")},
+	}
+}
+
+// Register adds a flag for each setting, and --config.
+func Register(flags *pflag.FlagSet) {
+	flags.String("config", "", "YAML file of settings, by the names of the flags (TENON_CONFIG)")
+	for _, s := range table() {
+		doc := s.doc + " (" + envName(s.name) + ")"
+		flags.String(s.name, s.fallback, doc)
+		if s.secret {
+			flags.String(s.name+"-file", "", "file that holds "+s.name+" ("+envName(s.name)+"_FILE)")
+		}
+	}
+}
+
+func envName(name string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// Markdown renders the table of settings for the documentation.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString("| setting | environment | default | what it is |\n| --- | --- | --- | --- |\n")
+	for _, s := range table() {
+		fallback := "-"
+		if s.fallback != "" {
+			fallback = "`" + s.fallback + "`"
+		}
+		doc := s.doc
+		if s.secret {
+			doc += " Secret: never an argument; `--" + s.name + "-file`, `" + envName(s.name) + "_FILE` or `file:/path` name a file of mode 0600 that holds it."
+		}
+		b.WriteString("| `--" + s.name + "` | `" + envName(s.name) + "` | " + fallback + " | " + doc + " |\n")
+	}
+	return b.String()
+}
