@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -73,8 +75,20 @@ func (s *Server) line(ctx context.Context, r *http.Request, t *trace, answer *re
 		// An unknown path is not repeated: it may be a secret gone astray.
 		route = "none"
 	}
-	s.log.InfoContext(ctx, "request", "request", t.id, "route", route, "status", answer.status,
-		"bytes", answer.bytes, "took", took, "organization", organization, "namespace", namespace, "actor", actor)
+	level := slog.LevelInfo
+	if strings.HasSuffix(route, "/v1/ready") || strings.HasSuffix(route, "/v1/health") {
+		level = slog.LevelDebug // Asked every second by whoever watches the service.
+	}
+	attrs := []slog.Attr{
+		slog.String("request", t.id), slog.String("route", route), slog.Int("status", answer.status),
+		slog.Int64("bytes", int64(answer.bytes)), slog.Duration("took", took),
+	}
+	for _, a := range []slog.Attr{slog.String("organization", organization), slog.String("namespace", namespace), slog.String("actor", actor)} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	s.log.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // secure sets the headers that every answer carries. The documentation page

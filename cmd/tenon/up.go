@@ -254,6 +254,9 @@ Ctrl-C drains and stops everything; what is under way goes on at the next start.
 }
 
 func (p *parent) ready(ctx context.Context) bool {
+	if _, err := os.Stat(p.bell); err != nil {
+		return false // The host does not take cells yet.
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.apiURL()+"/v1/ready", nil)
 	if err != nil {
 		return false
@@ -263,8 +266,5 @@ func (p *parent) ready(ctx context.Context) bool {
 		return false
 	}
 	_ = resp.Body.Close()
-	if _, err := os.Stat(p.bell); err != nil {
-		return false // The host does not take cells yet.
-	}
 	return resp.StatusCode == http.StatusOK
 }

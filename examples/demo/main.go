@@ -121,16 +121,12 @@ func (d *demo) createNamespace(ctx context.Context) error {
 }
 
 func (d *demo) deploy(ctx context.Context) error {
-	var f struct {
-		ID      string
-		Latest  int
-		Version struct{ Version int }
-	}
+	var f struct{ Flow struct{ ID string } }
 	if err := d.prod.do(ctx, "POST", "/v1/flows", 201, yamlDocument(document), &f); err != nil {
 		return err
 	}
-	d.flow = f.ID
-	say("%s: look the supplier up, map the order, create the bill", f.ID)
+	d.flow = f.Flow.ID
+	say("%s: look the supplier up, map the order, create the bill", f.Flow.ID)
 	return nil
 }
 

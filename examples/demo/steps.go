@@ -48,7 +48,7 @@ func (d *demo) connect(ctx context.Context) error {
 
 func order(id string) map[string]any {
 	return map[string]any{
-		"id": id, "vendor": "Acme Timber", "currency": "eur", "placed_at": "2026-11-22T09:30:00Z", "channel": "web",
+		"id": id, "vendor": "Nordholz Timber", "currency": "eur", "placed_at": "2026-11-22T09:30:00Z", "channel": "web",
 		"customer": map[string]any{"name": "Ada Byron", "email": "Ada@Example.com", "street": "1 Beam Street", "city": "Oxford"},
 		"lines": []map[string]any{
 			{"sku": "OAK-40", "title": "Oak board 40 mm", "qty": 4, "price": 32.5},
