@@ -39,7 +39,7 @@ lint: ## Run the linters at their pinned versions.
 
 .PHONY: generate
 generate: ## Regenerate what is generated.
-	go generate ./...
+	./.ci/generate
 
 .PHONY: verify
 verify: ## Do what CI does: lint, regenerate and compare, test.
