@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -37,6 +38,10 @@ type settings struct {
 	Frontend       string `json:"frontend,omitempty"`
 	UI             string `json:"ui,omitempty"`
 	CodecEndpoint  string `json:"codec_endpoint,omitempty"`
+	// CodecCA is a PEM file that verifies the codec endpoint; UIHost is the host
+	// and port by which browsers reach the UI.
+	CodecCA string `json:"codec_ca,omitempty"`
+	UIHost  string `json:"ui_host,omitempty"`
 	// Verifier is the file with the public key that tokens are verified with.
 	Verifier string `json:"verifier"`
 	// Certificate and Key are PEM files; both or neither.
@@ -137,8 +142,16 @@ func (s settings) config(logs io.Writer) (engine.Config, error) {
 		Frontend:       s.Frontend,
 		UI:             s.UI,
 		CodecEndpoint:  s.CodecEndpoint,
+		UIHost:         s.UIHost,
 		Verifier:       verifier,
 		Logger:         log,
+	}
+	if s.CodecCA != "" {
+		text, err := os.ReadFile(s.CodecCA)
+		config.CodecCA = x509.NewCertPool()
+		if err != nil || !config.CodecCA.AppendCertsFromPEM(text) {
+			return engine.Config{}, schema.Errorf(schema.CodeInvalid, "the codec endpoint's authority must be a file of certificates in PEM").At("/codec_ca")
+		}
 	}
 	if s.Certificate != "" || s.Key != "" {
 		pair, err := tls.LoadX509KeyPair(s.Certificate, s.Key)

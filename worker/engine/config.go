@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"net/url"
@@ -46,6 +47,12 @@ type Config struct {
 	Certificate *tls.Certificate
 	// Verifier is required.
 	Verifier Verifier
+	// UIHost is the host and port by which browsers reach the UI; the address
+	// that it listens on by default.
+	UIHost string
+	// CodecCA, when set, verifies the codec endpoint instead of the system's
+	// authorities.
+	CodecCA *x509.CertPool
 	// CodecEndpoint is the base URL of the API's codec endpoint; the UI's
 	// /codec/… goes to CodecEndpoint/…. Empty: the UI shows payloads sealed.
 	CodecEndpoint string

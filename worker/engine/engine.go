@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/server/temporal"
@@ -34,7 +35,7 @@ type Engine struct {
 	client   *grpc.ClientConn
 	ui       *http.Server
 	uiAddr   string
-	log      *slog.Logger
+	log      logger
 	stop     sync.Once
 	stopped  chan struct{}
 	err      error
@@ -46,11 +47,12 @@ func Start(ctx context.Context, c Config) (*Engine, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	server, frontend, err := newServer(ctx, c)
+	log := logger{to: c.Logger, ending: new(atomic.Bool)}
+	server, frontend, err := newServer(ctx, c, log)
 	if err != nil {
 		return nil, unavailable("the engine cannot be set up", err)
 	}
-	e := &Engine{server: server, frontend: frontend, log: c.Logger, stopped: make(chan struct{})}
+	e := &Engine{server: server, frontend: frontend, log: log, stopped: make(chan struct{})}
 	if err := e.run(ctx, c); err != nil {
 		// What the start left behind is ended; its own error is what counts.
 		_ = e.Stop(context.WithoutCancel(ctx))
@@ -137,12 +139,17 @@ func (e *Engine) serveUI(ctx context.Context, c Config) error {
 			Advise("stop what listens there, or configure another address")
 	}
 	e.uiAddr = listener.Addr().String()
+	host := c.UIHost
+	if host == "" {
+		host = e.uiAddr
+	}
 	handler, err := webui.New(webui.Config{
-		Address:       e.uiAddr,
+		Address:       host,
 		Secure:        c.Certificate != nil,
 		Frontend:      e.client,
 		Verifier:      c.Verifier,
 		CodecEndpoint: c.CodecEndpoint,
+		CodecCA:       c.CodecCA,
 		Logger:        c.Logger,
 	})
 	if err != nil {
@@ -164,7 +171,7 @@ func (e *Engine) serveUI(ctx context.Context, c Config) error {
 	}
 	go func() {
 		if err := e.ui.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			e.log.Error("the engine's web UI ended", "error", err)
+			e.log.to.Error("the engine's web UI ended", "error", err)
 		}
 	}()
 	return nil
@@ -181,6 +188,7 @@ func (e *Engine) UI() string { return e.uiAddr }
 // context's error when that comes first. It can be called again.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.stop.Do(func() {
+		e.log.ending.Store(true)
 		go func() {
 			defer close(e.stopped)
 			if e.ui != nil {

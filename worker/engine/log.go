@@ -3,6 +3,9 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
 
 	serverlog "go.temporal.io/server/common/log"
 	"go.temporal.io/server/common/log/tag"
@@ -11,15 +14,21 @@ import (
 // logger carries the server's log lines to slog. The server calls ordinary
 // steps of its own start information; to an operator of Tenon they are
 // debugging, so each such line goes one level down. Its debug lines, which
-// quote requests and configuration, go nowhere.
+// quote requests and configuration, go nowhere. While it ends, its services
+// complain that the others are gone: that is debugging as well.
 type logger struct {
-	to *slog.Logger
+	to     *slog.Logger
+	ending *atomic.Bool
+}
+
+// expected are warnings about what is meant to be so.
+var expected = []string{
+	"HTTP API port has not been set.",
 }
 
 var (
-	_ serverlog.Logger      = logger{}
-	_ serverlog.WithLogger  = logger{}
-	_ serverlog.SLogWrapper = logger{}
+	_ serverlog.Logger     = logger{}
+	_ serverlog.WithLogger = logger{}
 )
 
 func (l logger) Debug(string, ...tag.Tag)           {}
@@ -43,14 +52,14 @@ func (l logger) Fatal(msg string, tags ...tag.Tag) {
 
 // With implements [serverlog.WithLogger].
 func (l logger) With(tags ...tag.Tag) serverlog.Logger {
-	return logger{to: l.to.With(attributes(tags)...)}
+	return logger{to: l.to.With(attributes(tags)...), ending: l.ending}
 }
-
-// SLog implements [serverlog.SLogWrapper].
-func (l logger) SLog() *slog.Logger { return l.to }
 
 func (l logger) write(level slog.Level, msg string, tags []tag.Tag) {
 	ctx := context.Background()
+	if l.ending.Load() || slices.ContainsFunc(expected, func(start string) bool { return strings.HasPrefix(msg, start) }) {
+		level = slog.LevelDebug
+	}
 	if l.to.Enabled(ctx, level) {
 		l.to.Log(ctx, level, msg, attributes(tags)...)
 	}

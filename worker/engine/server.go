@@ -37,8 +37,7 @@ var services = []primitives.ServiceName{
 }
 
 // newServer builds the server and returns it with the frontend's address.
-func newServer(ctx context.Context, c Config) (server temporal.Server, frontend string, err error) {
-	log := logger{to: c.Logger}
+func newServer(ctx context.Context, c Config, log logger) (server temporal.Server, frontend string, err error) {
 	persistence, err := stores(c, log)
 	if err != nil {
 		return nil, "", err

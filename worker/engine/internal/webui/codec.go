@@ -1,6 +1,8 @@
 package webui
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -14,10 +16,11 @@ const namespaceHeader = "X-Namespace"
 
 // newCodecProxy forwards to the API's codec endpoint. The endpoint decides for
 // itself; what is checked here only keeps foreign requests from getting there.
-func newCodecProxy(endpoint *url.URL, log *slog.Logger) *httputil.ReverseProxy {
+func newCodecProxy(endpoint *url.URL, ca *x509.CertPool, log *slog.Logger) *httputil.ReverseProxy {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // It is one by definition.
 	// The token goes to the endpoint and nowhere else.
 	transport.Proxy = nil
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: ca}
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(p *httputil.ProxyRequest) {

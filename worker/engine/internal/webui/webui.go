@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,8 +36,9 @@ type Config struct {
 	// Frontend is a connection to the frontend, made with [OwnNamespaces].
 	Frontend *grpc.ClientConn
 	Verifier Verifier
-	// CodecEndpoint may be empty.
+	// CodecEndpoint may be empty; CodecCA verifies it, the system's authorities by default.
 	CodecEndpoint string
+	CodecCA       *x509.CertPool
 	Logger        *slog.Logger
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
@@ -60,7 +62,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	host, port, err := net.SplitHostPort(c.Address)
 	if err != nil {
-		return nil, schema.Errorf(schema.CodeInvalid, "the address must be an IP address and a port").At("/ui")
+		return nil, schema.Errorf(schema.CodeInvalid, "the address must be a host and a port").At("/ui")
 	}
 	scheme := "http"
 	if c.Secure {
@@ -84,7 +86,7 @@ func New(c Config) (http.Handler, error) {
 		if err != nil {
 			return nil, schema.Errorf(schema.CodeInvalid, "the codec endpoint must be a URL").At("/codec_endpoint")
 		}
-		s.codec = newCodecProxy(endpoint, c.Logger)
+		s.codec = newCodecProxy(endpoint, c.CodecCA, c.Logger)
 	}
 	return s, nil
 }
