@@ -47,7 +47,8 @@ verify: ## Do what CI does: lint, regenerate and compare, test.
 
 .PHONY: bench
 bench: build ## Measure the figures of docs/performance.md; writes bench.json.
-	go run ./tests/bench -out bench.json
+	@$(GOBUILD) -o $(BIN)/bookkeeper ./examples/bookkeeper && $(GOBUILD) -o $(BIN)/bench-baseline ./tests/bench/baseline
+	go test -run '^$$' -bench '^BenchmarkPlatform$$' -benchtime 1x -timeout 15m ./tests/bench -args -out $(CURDIR)/bench.json
 
 .PHONY: compose-smoke
 compose-smoke: ## Run the compose file where a Docker engine exists.

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/schema/store/storetest"
+)
+
+var (
+	binaries = flag.String("binaries", "../../bin", "directory of the binaries")
+	result   = flag.String("out", "", "file for the figures, as JSON")
+	window   = flag.Duration("window", 10*time.Second, "how long each load lasts")
+)
+
+const (
+	// outstanding is how many orders are under way at a time.
+	outstanding = 64
+	// settling is how long what follows a flow (its end, its indexes) may
+	// take and is still counted.
+	settling = 2 * time.Second
+	warming  = 3 * time.Second
+	// latencies is how many flows are timed one at a time.
+	latencies = 100
+)
+
+// BenchmarkPlatform measures everything once: its iterations are inside. Run
+// it with -benchtime 1x.
+func BenchmarkPlatform(b *testing.B) {
+	var r report
+	k := startBooks(b)
+	rec := startRecorder(b)
+	cost := postgresFigures(b, &r, k, rec)
+	sqliteFigures(b, &r, k, rec, cost)
+	brokerFigure(b, &r, rec)
+	r.print(os.Stdout)
+	if *result != "" && !b.Failed() {
+		r.write(b, *result)
+	}
+}
+
+// postgresFigures measures what is kept in PostgreSQL, and the baseline beside
+// it; it returns the milliseconds of a flow.
+func postgresFigures(b *testing.B, r *report, k *books, rec *recorder) float64 {
+	b.Helper()
+	cluster := storetest.Postgres(b)
+	server := postmaster(b, cluster)
+	p := start(b, cluster.Database(b))
+	t := p.tenant(b, k.target)
+	k.drive(b, "warm", warming, t.post)
+	bytes := databases(b, cluster)
+	before := spent(p.pid, server)
+	l := k.drive(b, "pg", *window, t.post)
+	used := spent(p.pid, server).since(before)
+	bytes = databases(b, cluster) - bytes
+	t.completed(b)
+	cost := milliseconds(used.total()) / float64(l.flows)
+	r.shares = append(r.shares, share{"a flow on PostgreSQL", used, l.flows})
+
+	line := startBaseline(b, p, k)
+	k.drive(b, "warm-baseline", warming, line.post)
+	watched := []int{line.pid, engineOf(b, p), server}
+	before = spent(watched...)
+	other := k.drive(b, "baseline", *window, line.post)
+	usedOther := spent(watched...).since(before)
+	line.end()
+	costOther := milliseconds(usedOther.total()) / float64(other.flows)
+	r.shares = append(r.shares, share{"the baseline on PostgreSQL", usedOther, other.flows})
+
+	r.against("flow_cpu_ms", cost, "ms", "ratio <= 0.15", costOther)
+	r.against("flows_per_s", float64(l.flows)/l.took.Seconds(), "1/s", ">= 500", float64(other.flows)/other.took.Seconds())
+	r.plain("flow_bytes", float64(bytes)/float64(l.flows), "B", "<= 4096")
+
+	timed := p.tenant(b, rec.target)
+	r.plain("flow_p50_ms", milliseconds(latency(b, timed, rec)), "ms", "<= 10")
+	r.plain("recover_s", recovery(b, p, timed, rec).Seconds(), "s", "<= 5")
+	acks(b, r, p, cluster, k)
+	p.end()
+	return cost
+}
+
+func sqliteFigures(b *testing.B, r *report, k *books, rec *recorder, postgres float64) {
+	b.Helper()
+	p := start(b, "")
+	up := time.Now()
+	first := p.tenant(b, rec.target)
+	require.NoError(b, first.post(b.Context(), "first"))
+	r.plain("up_s", p.up.Seconds(), "s", "<= 3")
+	r.plain("first_flow_s", rec.wait(b, "first", 30*time.Second).Sub(up).Seconds(), "s", "<= 1")
+	pause(*window)
+	if mib, ok := resident(family(p.cell(b, first.organization))); ok {
+		r.plain("cell_idle_mib", mib, "MiB", "<= 40")
+	}
+	t := p.tenant(b, k.target)
+	k.drive(b, "warm-sqlite", warming, t.post)
+	before := spent(p.pid)
+	l := k.drive(b, "sqlite", *window, t.post)
+	used := spent(p.pid).since(before)
+	t.completed(b)
+	r.shares = append(r.shares, share{"a flow on SQLite", used, l.flows})
+	r.against("flow_cpu_sqlite_ms", milliseconds(used.total())/float64(l.flows), "ms", "ratio <= 1.5", postgres)
+	p.end()
+}
+
+// latency is the median from the webhook posted to the bill's arrival, one
+// flow at a time.
+func latency(b *testing.B, t *tenant, rec *recorder) time.Duration {
+	b.Helper()
+	var took []time.Duration
+	for i := range int64(latencies + 10) {
+		order := "latency-" + itoa(i)
+		began := time.Now()
+		require.NoError(b, t.post(b.Context(), order))
+		d := rec.wait(b, order, 30*time.Second).Sub(began)
+		if i >= 10 {
+			took = append(took, d)
+		}
+		pause(20 * time.Millisecond) // the end of the flow is not of the next one
+	}
+	return median(took)
+}
+
+// recovery is the time from kill -9 of the cell's worker, while it waits for
+// its target, to the next effect's arrival.
+func recovery(b *testing.B, p *platform, t *tenant, rec *recorder) time.Duration {
+	b.Helper()
+	rec.stall()
+	require.NoError(b, t.post(b.Context(), "recover"))
+	rec.wait(b, "recover", 30*time.Second)
+	killed := time.Now()
+	require.NoError(b, syscall.Kill(p.cell(b, t.organization), syscall.SIGKILL))
+	d := rec.wait(b, "recover", 60*time.Second).Sub(killed)
+	rec.release()
+	return d
+}
+
+// engineOf finds the engine's process.
+func engineOf(b *testing.B, p *platform) int {
+	b.Helper()
+	for pid, f := range family(p.pid) {
+		if strings.HasPrefix(f.name, "tenon-engine") {
+			return pid
+		}
+	}
+	b.Fatal("no engine")
+	return 0
+}
