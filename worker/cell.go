@@ -184,8 +184,13 @@ func (h headers) GetHeaders(context.Context) (map[string]string, error) {
 }
 
 func dial(boot Boot, data seal.DataKeys, bearer *atomic.Value, logger *slog.Logger) (client.Client, error) {
+	transport, err := EngineTLS(boot.Engine, boot.EngineCA)
+	if err != nil {
+		return nil, err
+	}
 	c, err := client.Dial(client.Options{
-		HostPort: boot.Engine, Namespace: boot.Organization, Logger: sdklog.NewStructuredLogger(logger),
+		ConnectionOptions: client.ConnectionOptions{TLS: transport, TLSDisabled: transport == nil},
+		HostPort:          boot.Engine, Namespace: boot.Organization, Logger: sdklog.NewStructuredLogger(logger),
 		HeadersProvider:  headers{bearer},
 		DataConverter:    codec.DataConverter(boot.Organization, data),
 		FailureConverter: codec.FailureConverter(boot.Organization, data),

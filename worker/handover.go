@@ -23,6 +23,9 @@ type Boot struct {
 	// Engine is the engine's frontend, Token what opens the cell's namespace there.
 	Engine string `json:"engine"`
 	Token  string `json:"token"`
+	// EngineCA verifies the engine's certificate, PEM; empty on loopback, where
+	// the engine may speak in clear.
+	EngineCA []byte `json:"engine_ca,omitempty"`
 	// RunDir is the cell's own directory for sockets.
 	RunDir string `json:"run_dir"`
 	// Binaries is the directory of the launcher, connectors and evaluator.

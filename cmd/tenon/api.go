@@ -55,7 +55,7 @@ func serveAPI(ctx context.Context, e env) error {
 	}
 	server, err := api.New(api.Config{
 		Control: control, Keys: keys, APIKey: private, Operators: verifier, Connectors: connectors.Builtin(),
-		Bell: bell.ring, EngineUI: "http://" + e.UI, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials,
+		Bell: bell.ring, EngineUI: e.UIURL, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials,
 	})
 	if err != nil {
 		return err

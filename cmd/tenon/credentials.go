@@ -3,13 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -137,7 +134,7 @@ func (c credentialsClient) call(ctx context.Context, method, path string, in, ou
 	if c.namespace != "" {
 		req.Header.Set("X-Namespace", c.namespace)
 	}
-	client, err := c.client()
+	client, err := apiClient(c.caFile)
 	if err != nil {
 		return err
 	}
@@ -162,20 +159,4 @@ func (c credentialsClient) call(ctx context.Context, method, path string, in, ou
 		return schema.Errorf(schema.CodeUnavailable, "the API's answer does not parse: %w", err)
 	}
 	return nil
-}
-
-// client trusts a private certificate authority when one is given.
-func (c credentialsClient) client() (*http.Client, error) {
-	if c.caFile == "" {
-		return http.DefaultClient, nil
-	}
-	pem, err := os.ReadFile(c.caFile)
-	if err != nil {
-		return nil, schema.Errorf(schema.CodeInvalid, "--ca-file cannot be read: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, schema.Errorf(schema.CodeInvalid, "--ca-file must hold certificates in PEM")
-	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
+	"github.com/tenonhq/tenon/worker"
 	"github.com/tenonhq/tenon/worker/supervisor"
 	"github.com/tenonhq/tenon/workflows/platform"
 )
@@ -83,7 +84,11 @@ func runHost(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
-	engine, err := dialEngine(ctx, e, &systemToken{signer: signer})
+	engineCA, err := readOptional("engine-ca", e.EngineCA)
+	if err != nil {
+		return err
+	}
+	engine, err := dialEngine(ctx, e, engineCA, &systemToken{signer: signer})
 	if err != nil {
 		return err
 	}
@@ -95,7 +100,7 @@ func runHost(ctx context.Context, e env) error {
 		return err
 	}
 	host := supervisor.New(supervisor.Config{
-		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine,
+		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
 		Namespace: namespace, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bell: e.bell,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
@@ -103,11 +108,16 @@ func runHost(ctx context.Context, e env) error {
 }
 
 // dialEngine connects to the platform's namespace, waiting for the engine to answer.
-func dialEngine(ctx context.Context, e env, headers *systemToken) (client.Client, error) {
+func dialEngine(ctx context.Context, e env, ca []byte, headers *systemToken) (client.Client, error) {
+	transport, err := worker.EngineTLS(e.Engine, ca)
+	if err != nil {
+		return nil, err
+	}
 	deadline := time.Now().Add(engineDialPatience)
 	for {
 		c, err := client.DialContext(ctx, client.Options{
 			HostPort: e.Engine, Namespace: platform.Namespace, Logger: sdklog.NewStructuredLogger(e.logger), HeadersProvider: headers,
+			ConnectionOptions: client.ConnectionOptions{TLS: transport, TLSDisabled: transport == nil},
 		})
 		if err == nil {
 			return c, nil

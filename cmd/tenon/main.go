@@ -54,7 +54,7 @@ func root() *cobra.Command {
 		command("api", "Run the API and the webhook door", serveAPI),
 		command("host", "Run the host, which runs the cells", runHost),
 		command("engine", "Run the embedded engine", runEngine),
-		operatorTokenCommand(), credentialsCommand(),
+		operatorTokenCommand(), credentialsCommand(), healthCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), "tenon", version)
 			return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,7 +151,11 @@ func (p *parent) keep(ctx context.Context) error {
 			process.Keep(ctx, "host", p.logger, p.starter("host"), drain)
 		}
 	})
-	go p.announce(ctx)
+	client, err := apiClient(p.APICA)
+	if err != nil {
+		return err
+	}
+	go p.announce(ctx, client)
 	<-ctx.Done()
 	p.logger.Info("draining")
 	upper.Wait()
@@ -208,7 +213,8 @@ func (p *parent) startEngine(ctx context.Context) (*process.Process, error) {
 func (p *parent) engineConfig() map[string]string {
 	return map[string]string{
 		"directory": p.engine, "postgres_url": string(p.Postgres.Reveal()), "frontend": p.Engine, "ui": p.UI,
-		"codec_endpoint": p.apiURL() + "/v1/codec", "verifier": p.verifier, "log_level": p.engineLogLevel(), "log_format": p.LogFormat,
+		"codec_endpoint": p.APIURL + "/v1/codec", "codec_ca": p.APICA, "ui_host": p.uiHost(),
+		"certificate": p.EngineCert, "key": p.EngineKey, "verifier": p.verifier, "log_level": p.engineLogLevel(), "log_format": p.LogFormat,
 	}
 }
 
@@ -220,18 +226,19 @@ func (p *parent) engineLogLevel() string {
 	return p.LogLevel
 }
 
-func (p *parent) apiURL() string {
-	if p.TLSCert != "" {
-		return "https://" + p.API
+// uiHost is where browsers reach the web interface, empty when it is where it listens.
+func (p *parent) uiHost() string {
+	if u, err := url.Parse(p.UIURL); err == nil && u.Host != p.UI {
+		return u.Host
 	}
-	return "http://" + p.API
+	return ""
 }
 
 // announce prints where everything is, once it answers.
-func (p *parent) announce(ctx context.Context) {
+func (p *parent) announce(ctx context.Context, client *http.Client) {
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
-	for !p.ready(ctx) {
+	for !p.ready(ctx, client) {
 		select {
 		case <-ctx.Done():
 			return
@@ -243,25 +250,25 @@ Tenon is up (%.1f s).
 
   API            %s
   API docs       %s/docs
-  Temporal UI    http://%s   (sign in with: %s operator-token --organization ORG)
+  Temporal UI    %s   (sign in with: %s operator-token --organization ORG)
   Engine         %s
   Administrator  its first key is in %s
   Log            %s
 
 Ctrl-C drains and stops everything; what is under way goes on at the next start.
 
-`, time.Since(p.began).Seconds(), p.apiURL(), p.apiURL(), p.UI, p.bin, p.Engine, p.adminKey, filepath.Join(p.logs, "tenon.log"))
+`, time.Since(p.began).Seconds(), p.APIURL, p.APIURL, p.UIURL, p.bin, p.Engine, p.adminKey, filepath.Join(p.logs, "tenon.log"))
 }
 
-func (p *parent) ready(ctx context.Context) bool {
+func (p *parent) ready(ctx context.Context, client *http.Client) bool {
 	if _, err := os.Stat(p.bell); err != nil {
 		return false // The host does not take cells yet.
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.apiURL()+"/v1/ready", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.APIURL+"/v1/ready", nil)
 	if err != nil {
 		return false
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return false
 	}

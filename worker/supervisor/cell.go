@@ -145,7 +145,7 @@ func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 	}
 	b := worker.Boot{
 		Organization: c.organization, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
-		Engine: cfg.Engine, Token: minted, RunDir: runDir, Binaries: cfg.Binaries, Capacity: cfg.Capacity,
+		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Binaries: cfg.Binaries, Capacity: cfg.Capacity,
 		ReadWrite: directories(urls, runDir),
 	}
 	for _, k := range opened.Private {

@@ -24,7 +24,8 @@ const (
 	claimAtOnce = 64
 )
 
-// Config is what a host works with. All fields are required but Capacity.
+// Config is what a host works with. All fields are required but
+// EngineCA and Capacity.
 type Config struct {
 	Control *store.Control
 	Admin   store.Admin
@@ -34,8 +35,10 @@ type Config struct {
 	API  seal.PublicKey
 	// Signer mints the engine tokens of cells and of the host itself.
 	Signer token.Signer
-	// Engine is the address of the engine's frontend.
-	Engine string
+	// Engine is the address of the engine's frontend; EngineCA verifies its
+	// certificate, PEM, and is empty when it speaks in clear on loopback.
+	Engine   string
+	EngineCA []byte
 	// Namespace registers an engine namespace, and is idempotent.
 	Namespace func(ctx context.Context, name string) error
 	// Client is connected to the platform's namespace.

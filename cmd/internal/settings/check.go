@@ -45,6 +45,19 @@ func loopback(v string) string {
 	return ""
 }
 
+// webURL holds plaintext to this machine: tokens and keys travel to where it leads.
+func webURL(v string) string {
+	const must = "an address such as https://tenon.example:8443, or an http one of this machine"
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
+		return must
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && local(u.Hostname()) {
+		return ""
+	}
+	return must
+}
+
 func local(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

@@ -15,13 +15,23 @@ type Settings struct {
 	Data string
 	// Postgres is the database server, empty for SQLite files.
 	Postgres schema.Secret
-	// API, UI and Engine are addresses to listen on; Engine is where an
-	// external engine is when it is not under Data.
+	// API, UI and Engine are addresses to listen on; for a process that does not
+	// run the engine, Engine is where to reach it.
 	API, UI, Engine string
+	// APIURL and UIURL are where the API and the web interface are reached.
+	APIURL, UIURL string
 	// TLSCert and TLSKey are files; without them the API listens on loopback only.
 	TLSCert, TLSKey string
-	LogFormat       string
-	LogLevel        string
+	// APICA is the authority to verify the API with, empty for the system's.
+	APICA string
+	// EngineCert and EngineKey are files; without them the engine and its web
+	// interface listen on loopback only.
+	EngineCert, EngineKey string
+	// EngineCA is the authority to verify the engine with; without it the engine
+	// is reached in clear, on loopback only.
+	EngineCA  string
+	LogFormat string
+	LogLevel  string
 	// RootKey and APIKey are files with private keys.
 	RootKey, APIKey string
 	// PlaintextCredentials also takes credentials in clear over TLS or loopback.
@@ -83,13 +93,42 @@ func build(v map[string]string) (Settings, error) {
 	if sameFile(s.RootKey, s.APIKey) {
 		return Settings{}, schema.Errorf(schema.CodeInvalid, "settings root-key and api-key must name different keys: the API never holds the root key")
 	}
-	if (s.TLSCert == "") != (s.TLSKey == "") {
-		return Settings{}, schema.Errorf(schema.CodeInvalid, "settings tls-cert and tls-key must be given together")
+	s.APICA, s.EngineCA, s.EngineCert, s.EngineKey = v["api-ca"], v["engine-ca"], v["engine-tls-cert"], v["engine-tls-key"]
+	if s.APIURL = v["api-url"]; s.APIURL == "" {
+		s.APIURL = at(s.API, s.TLSCert != "")
 	}
-	if s.TLSCert == "" && loopback(s.API) != "" {
-		return Settings{}, schema.Errorf(schema.CodeInvalid, "setting api-address must be a loopback address, such as 127.0.0.1:8080, unless tls-cert and tls-key are given")
+	if s.UIURL = v["ui-url"]; s.UIURL == "" {
+		s.UIURL = at(s.UI, s.EngineCert != "")
 	}
-	return s, nil
+	return s, s.checkTLS()
+}
+
+// at is the address of a web server.
+func at(address string, secure bool) string {
+	if secure {
+		return "https://" + address
+	}
+	return "http://" + address
+}
+
+// checkTLS holds plaintext to loopback: beyond it a process listens with a
+// certificate, and reaches another one verifying its certificate.
+func (s Settings) checkTLS() error {
+	switch {
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		return schema.Errorf(schema.CodeInvalid, "settings tls-cert and tls-key must be given together")
+	case (s.EngineCert == "") != (s.EngineKey == ""):
+		return schema.Errorf(schema.CodeInvalid, "settings engine-tls-cert and engine-tls-key must be given together")
+	case s.TLSCert == "" && loopback(s.API) != "":
+		return schema.Errorf(schema.CodeInvalid, "setting api-address must be a loopback address, such as 127.0.0.1:8080, unless tls-cert and tls-key are given")
+	case s.EngineCert != "" && s.EngineCA == "":
+		return schema.Errorf(schema.CodeInvalid, "setting engine-ca must be given with engine-tls-cert: the engine is reached by verified TLS only then")
+	case s.EngineCA == "" && loopback(s.Engine) != "":
+		return schema.Errorf(schema.CodeInvalid, "setting engine-address must be a loopback address, such as 127.0.0.1:7233, unless engine-ca is given")
+	case s.EngineCert == "" && loopback(s.UI) != "":
+		return schema.Errorf(schema.CodeInvalid, "setting ui-address must be a loopback address, such as 127.0.0.1:8233, unless engine-tls-cert and engine-tls-key are given")
+	}
+	return nil
 }
 
 func sameFile(a, b string) bool {

@@ -84,6 +84,17 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		{[]string{"--api-address=127.0.0.1.example.com:8080"}, []string{"api-address"}},
 		{[]string{"--ui-address=0.0.0.0:8233"}, []string{"ui-address", "loopback"}},
 		{[]string{"--engine-address=10.0.0.1:7233"}, []string{"engine-address", "loopback"}},
+		{[]string{"--ui-address=0.0.0.0:8233", "--engine-ca=c"}, []string{"ui-address", "loopback"}},
+		{[]string{"--engine-address=engine:7233"}, []string{"engine-address", "loopback", "engine-ca"}},
+		{[]string{"--engine-address=0.0.0.0:7233", "--engine-tls-cert=a", "--engine-tls-key=b"}, []string{"engine-ca"}},
+		{[]string{"--engine-address=7233"}, []string{"engine-address", "host:port"}},
+		{[]string{"--engine-tls-cert=a", "--engine-ca=c"}, []string{"engine-tls-cert", "engine-tls-key"}},
+		{[]string{"--engine-tls-key=a", "--engine-ca=c"}, []string{"engine-tls-cert", "engine-tls-key"}},
+		{[]string{"--api-url=http://api:8080"}, []string{"api-url", "https"}},
+		{[]string{"--api-url=https://u:p@api"}, []string{"api-url"}},
+		{[]string{"--api-url=https://api/v1"}, []string{"api-url"}},
+		{[]string{"--api-url=api:8443"}, []string{"api-url"}},
+		{[]string{"--ui-url=http://ui.example"}, []string{"ui-url", "https"}},
 		{[]string{"--tls-cert=a"}, []string{"tls-cert", "tls-key"}},
 		{[]string{"--plaintext-credentials=maybe"}, []string{"plaintext-credentials", "true, false"}},
 		{[]string{"--root-key=" + key, "--api-key=" + key}, []string{"root-key", "api-key", "different"}},
@@ -108,6 +119,23 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 	}
 	_, err := load(t, nil, "--api-address=0.0.0.0:8443", "--tls-cert=a", "--tls-key=b")
 	require.NoError(t, err, "with a certificate the API listens everywhere")
+}
+
+// Beyond loopback there is TLS only, for who listens and for who connects.
+func TestBeyondThisMachine(t *testing.T) {
+	s, err := load(t, nil, "--engine-address=engine:7233", "--engine-ca=ca.pem", "--ui-url=https://localhost:8233")
+	require.NoError(t, err, "with an authority the engine is reached anywhere")
+	assert.Equal(t, "ca.pem", s.EngineCA)
+	assert.Equal(t, "https://localhost:8233", s.UIURL)
+	s, err = load(t, nil, "--engine-address=0.0.0.0:7233", "--engine-ca=ca.pem", "--engine-tls-cert=a", "--engine-tls-key=b",
+		"--ui-address=0.0.0.0:8233", "--api-url=https://api:8443", "--api-ca=ca.pem")
+	require.NoError(t, err, "with a certificate the engine listens everywhere")
+	assert.Equal(t, "https://api:8443", s.APIURL)
+	assert.Equal(t, "https://0.0.0.0:8233", s.UIURL)
+	s, err = load(t, nil)
+	require.NoError(t, err)
+	assert.Equal(t, "http://127.0.0.1:8080", s.APIURL)
+	assert.Equal(t, "http://127.0.0.1:8233", s.UIURL)
 }
 
 func TestSecretsComeFromEnvironmentAndFiles(t *testing.T) {
