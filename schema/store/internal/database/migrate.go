@@ -114,14 +114,14 @@ func (d *DB) Migrate(ctx context.Context, migrations []Migration) error {
 		}
 		if done, err = t.advance(migrations); err != nil {
 			d.Rollback(t)
-			d.Idle()
+			d.Release()
 			return err
 		}
 		if err := d.Commit(t); err != nil {
 			return err
 		}
 	}
-	d.Idle()
+	d.Release()
 	return nil
 }
 

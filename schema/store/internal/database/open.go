@@ -45,7 +45,11 @@ type DB struct {
 	background context.Context //nolint:containedctx // values of the opener, never ended: transactions outlive requests
 
 	statements sync.Map // text to *sql.Stmt, on reader
-	session    *session // of the committer's goroutine
+	session    *session // of the committer's goroutine, until it rests
+
+	mu      sync.Mutex
+	resting bool // no transaction is open: rest may take the session away
+	rest    *time.Timer
 }
 
 // Open opens the database; it does not migrate it. SQLite files are created
@@ -101,7 +105,7 @@ func (d *DB) openSQLite(path string, readOnly bool) error {
 		return err
 	}
 	r.SetMaxOpenConns(3)
-	r.SetMaxIdleConns(1)
+	r.SetMaxIdleConns(3)
 	r.SetConnMaxIdleTime(IdleTime)
 	d.reader = bun.NewDB(r, sqlitedialect.New())
 	return nil
@@ -136,7 +140,7 @@ func (d *DB) openPostgres(o Options) error {
 	}
 	p := sql.OpenDB(connector)
 	p.SetMaxOpenConns(4)
-	p.SetMaxIdleConns(2)
+	p.SetMaxIdleConns(4)
 	p.SetConnMaxIdleTime(IdleTime)
 	d.Postgres = true
 	d.reader = bun.NewDB(p, pgdialect.New())
@@ -146,12 +150,22 @@ func (d *DB) openPostgres(o Options) error {
 	return nil
 }
 
+// Release gives the writer's connection back to the pool at once.
+func (d *DB) Release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rest != nil {
+		d.rest.Stop()
+	}
+	d.release(false)
+}
+
 // Bun is for reads through bun.
 func (d *DB) Bun() *bun.DB { return d.reader }
 
 // Close closes every connection. The committer must be closed before.
 func (d *DB) Close() error {
-	d.Idle()
+	d.Release()
 	d.statements.Range(func(_, s any) bool {
 		if s, ok := s.(*sql.Stmt); ok {
 			_ = s.Close()

@@ -6,13 +6,15 @@ import (
 	"database/sql/driver"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/uptrace/bun"
 )
 
-// session is the writer's connection with its prepared statements. It is kept
-// while units keep coming, and goes back to the pool when none is left.
+// session is the writer's connection with its prepared statements. It goes back
+// to the pool when no unit came for IdleTime: preparing the statements costs
+// more than a small transaction does.
 type session struct {
 	conn       bun.Conn
 	statements map[string]*sql.Stmt
@@ -48,6 +50,9 @@ func (d *DB) Begin() (*Tx, error) {
 }
 
 func (d *DB) begin() (*Tx, error) {
+	d.mu.Lock()
+	d.resting = false
+	d.mu.Unlock()
 	if d.session == nil {
 		conn, err := d.writer.Conn(d.background)
 		if err != nil {
@@ -82,9 +87,26 @@ func (d *DB) Rollback(t *Tx) {
 	}
 }
 
-// Idle gives the writer's connection back to the pool, which closes it after
-// IdleTime.
-func (d *DB) Idle() { d.release(false) }
+// Idle says that no transaction follows for now: the writer's connection goes
+// back to the pool unless another begins within IdleTime.
+func (d *DB) Idle() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.resting = true
+	if d.rest == nil {
+		d.rest = time.AfterFunc(IdleTime, d.rested)
+		return
+	}
+	d.rest.Reset(IdleTime)
+}
+
+func (d *DB) rested() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.resting {
+		d.release(false)
+	}
+}
 
 // drop closes a connection whose transaction is in doubt.
 func (d *DB) drop() { d.release(true) }
