@@ -13,7 +13,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"github.com/tenonhq/tenon/activities"
@@ -26,12 +25,15 @@ import (
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
+	"github.com/tenonhq/tenon/worker/process"
 	"github.com/tenonhq/tenon/workflows"
 )
 
 const (
 	// drainPatience is how long live steps get to end when a cell drains.
 	drainPatience = 5 * time.Second
+	// lockPatience is how long a cell waits for the process before it to end.
+	lockPatience = 10 * time.Second
 	// connectorIdle ends a connector that nobody has used for so long.
 	connectorIdle = 2 * time.Minute
 	// evaluators per cell; one batch runs in each at a time.
@@ -50,6 +52,13 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 	}
 	boot := *first.Boot
 	logger = logger.With("organization", boot.Organization)
+	// What the relay takes up as left by the process before must be left: a
+	// process that its host's death is about to end still holds the lock.
+	lock, err := process.Lock(ctx, filepath.Join(boot.RunDir, "lock"), lockPatience)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
 
 	launcher, err := host.StartLauncher(ctx, filepath.Join(boot.Binaries, "tenon-launcher"))
 	if err != nil {
@@ -88,18 +97,11 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 	}
 	defer engine.Close()
 
-	r := &relay{
-		organization: boot.Organization, cell: cell, data: data, engine: engine, logger: logger,
-		capacity: boot.Capacity, bell: make(chan struct{}, 1), requeue: make(chan string, defaultCapacity),
-		open: make(map[string]struct{}),
-	}
-	if r.capacity <= 0 {
-		r.capacity = defaultCapacity
-	}
+	r := newRelay(boot.Organization, cell, data, engine, boot.Capacity, logger)
 	r.executor = activities.New(activities.Config{
 		Organization: boot.Organization, Owner: schema.NewID(schema.PrefixHost), Cell: cell,
 		Data: data, Private: private, Evaluator: eval, Connectors: pool, Broker: broker.New(broker.Config{}),
-		Logger: logger, Requeue: r.again, Ended: r.ended,
+		Logger: logger, Requeue: func(run string) { r.again(run) }, Ended: r.ended,
 	})
 
 	w := newWorker(engine, r.executor)
@@ -110,8 +112,16 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	relayed := make(chan error, 1)
-	go func() { relayed <- r.run(ctx) }()
+	relayed := make(chan struct{})
+	go func() {
+		defer close(relayed)
+		r.run(ctx)
+	}()
+	// The databases outlive the relay.
+	defer func() {
+		cancel()
+		<-relayed
+	}()
 	if err := line.Send(Report{Ready: true, Missing: launcher.Missing()}); err != nil {
 		return err
 	}
@@ -120,7 +130,6 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 	go func() { listened <- listen(line, r, &bearer) }()
 	select {
 	case err = <-listened:
-	case err = <-relayed:
 	case <-ctx.Done():
 		err = nil
 	}
@@ -190,7 +199,7 @@ func dial(boot Boot, data seal.DataKeys, bearer *atomic.Value, logger *slog.Logg
 	}
 	c, err := client.Dial(client.Options{
 		ConnectionOptions: client.ConnectionOptions{TLS: transport, TLSDisabled: transport == nil},
-		HostPort:          boot.Engine, Namespace: boot.Organization, Logger: sdklog.NewStructuredLogger(logger),
+		HostPort:          boot.Engine, Namespace: boot.Organization, Logger: EngineLog(logger),
 		HeadersProvider:  headers{bearer},
 		DataConverter:    codec.DataConverter(boot.Organization, data),
 		FailureConverter: codec.FailureConverter(boot.Organization, data),

@@ -46,11 +46,8 @@ func (r *relay) apply(ctx context.Context, c store.Command) error {
 	if err != nil && !missing {
 		return err
 	}
-	ch, refused, err := r.plan(c, effects)
-	if err != nil {
-		return err
-	}
-	refused = refused || missing
+	ch, fits := r.plan(ctx, c, effects)
+	refused := missing || !fits
 	done := store.AuditDraft{Actor: c.By, Action: "run." + c.Kind + ".applied", Target: c.Run, Namespace: c.Namespace}
 	if !refused {
 		err = r.cell.Work().ApplyCommand(ctx, c.Seq, c.Run, ch.from, ch.to, true, ch.effects, []store.AuditDraft{done})
@@ -66,40 +63,55 @@ func (r *relay) apply(ctx context.Context, c store.Command) error {
 	}
 	r.executor.Forget(c.Run)
 	if ch.to == store.RunPending {
-		return r.takeOver(ctx, []string{c.Run})
+		r.takeOver(ctx, []store.Run{run})
+		return nil
 	}
 	if run.Straight {
 		return nil // Its carrier may carry others: it stops at the fence.
 	}
+	if run.Carrier == "" {
+		return nil
+	}
 	var ended *serviceerror.NotFound
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
 	if err := r.engine.CancelWorkflow(ctx, run.Carrier, ""); err != nil && !errors.As(err, &ended) {
 		r.logger.WarnContext(ctx, "a canceled run's carrier could not be told; it stops at its next step", "run", run.ID, "error", err)
 	}
 	return nil
 }
 
-// plan says what a command does, or that it cannot be done to these effects.
-func (r *relay) plan(c store.Command, effects []store.Effect) (ch change, refused bool, err error) {
+// plan says what a command does; fits is false when it cannot be done to these
+// effects. A command that cannot be read is refused like any other that does not
+// fit: it must not hold up those after it.
+func (r *relay) plan(ctx context.Context, c store.Command, effects []store.Effect) (ch change, fits bool) {
 	switch c.Kind {
 	case config.CommandCancel:
-		return change{from: append([]string{store.RunUncertain}, live...), to: store.RunCanceled}, false, nil
+		return change{from: append([]string{store.RunUncertain}, live...), to: store.RunCanceled}, true
 	case config.CommandResolve:
-		plain, err := r.data.Open(place.Command(r.organization, c.ID), c.ArgsSealed)
+		args, err := r.arguments(c)
 		if err != nil {
-			return ch, false, err
-		}
-		var args config.Command
-		if err := json.Unmarshal(plain, &args); err != nil {
-			return ch, false, schema.Errorf(schema.CodeInternal, "a stored command does not parse: %w", err)
+			r.logger.ErrorContext(ctx, "a command could not be read and is refused", "command", c.ID, "run", c.Run, "error", err)
+			return change{}, false
 		}
 		for _, ef := range effects {
-			if ef.ID == args.Effect && ef.State == store.EffectUncertain {
-				if err := r.executor.Resolve(&ef, args.Outcome, args.Output); err != nil {
-					return ch, false, err
-				}
-				return change{from: []string{store.RunUncertain}, to: store.RunPending, effects: []store.Effect{ef}}, false, nil
+			if ef.ID != args.Effect || ef.State != store.EffectUncertain || r.executor.Resolve(&ef, args.Outcome, args.Output) != nil {
+				continue
 			}
+			return change{from: []string{store.RunUncertain}, to: store.RunPending, effects: []store.Effect{ef}}, true
 		}
 	}
-	return ch, true, nil
+	return change{}, false
+}
+
+func (r *relay) arguments(c store.Command) (config.Command, error) {
+	var args config.Command
+	plain, err := r.data.Open(place.Command(r.organization, c.ID), c.ArgsSealed)
+	if err != nil {
+		return args, err
+	}
+	if err := json.Unmarshal(plain, &args); err != nil {
+		return args, schema.Errorf(schema.CodeInternal, "a stored command does not parse: %w", err)
+	}
+	return args, nil
 }

@@ -3,45 +3,60 @@ package worker
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"sync"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
+const (
+	// askAtOnce bounds the questions to the engine, and the take-overs, that are
+	// under way together.
+	askAtOnce = 16
+	// listPage is how many carriers one answer of the engine lists.
+	listPage = 1000
+)
+
 // live are the states of a run that a carrier works on.
 var live = []string{store.RunPending, store.RunRunning, store.RunWaiting}
 
-// recover takes up what the cell's former process left. It is dead: the host
-// starts a cell only once the process before it was reaped. So runs that were
-// under way get a new carrier at once, instead of waiting for the engine to
-// notice; the former carriers are fenced by the epoch. Runs that wait stay with
-// their carriers when the engine still has them.
+// recover takes up what the cell's former process left. It is dead: a cell
+// holds a lock on its directory while it lives. So runs that were under way get
+// a new carrier at once, instead of waiting for the engine to notice; the
+// former carriers are fenced by the epoch. Runs that wait stay with their
+// carriers when the engine still has them.
 func (r *relay) recover(ctx context.Context) error {
 	open, err := r.cell.Work().OpenRuns(ctx)
 	if err != nil {
 		return err
 	}
-	var take []string
+	waiting := make(map[string]bool)
 	for _, run := range open {
 		if run.State == store.RunWaiting {
-			gone, err := r.gone(ctx, run.Carrier)
-			if err != nil {
-				return err
-			}
-			if !gone {
-				r.follow([]string{run.ID})
-				continue
-			}
+			waiting[run.Carrier] = true
 		}
-		take = append(take, run.ID)
+	}
+	gone, err := r.gone(ctx, waiting)
+	if err != nil {
+		return err
+	}
+	take := open[:0:0]
+	for _, run := range open {
+		if run.State != store.RunWaiting || gone[run.Carrier] {
+			take = append(take, run)
+		}
 	}
 	if len(take) > 0 {
-		r.logger.InfoContext(ctx, "taking over the runs of the process before", "runs", len(take))
+		r.logger.InfoContext(ctx, "taking up the runs of the process before", "runs", len(take), "waiting", len(open)-len(take))
 	}
-	return r.takeOver(ctx, take)
+	r.takeOver(ctx, take)
+	return nil
 }
 
 // reconcile takes up the open runs whose carrier has ended without them, such
@@ -51,26 +66,105 @@ func (r *relay) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := make(map[string]bool)
-	var take []string
+	asked := make(map[string]bool)
+	r.recount(open)
+	r.mu.Lock()
+	open = slices.DeleteFunc(open, func(run store.Run) bool {
+		_, unstarted := r.unstarted[run.Carrier]
+		_, lost := r.lost[run.ID]
+		return unstarted || lost
+	})
+	r.mu.Unlock()
 	for _, run := range open {
-		gone, ok := known[run.Carrier]
-		if !ok {
-			if gone, err = r.gone(ctx, run.Carrier); err != nil {
-				return err
-			}
-			known[run.Carrier] = gone
-		}
-		if gone {
-			take = append(take, run.ID)
-		}
+		asked[run.Carrier] = true
 	}
-	return r.takeOver(ctx, take)
+	gone, err := r.gone(ctx, asked)
+	if err != nil {
+		return err
+	}
+	open = slices.DeleteFunc(open, func(run store.Run) bool { return !gone[run.Carrier] })
+	if len(open) > 0 {
+		r.logger.WarnContext(ctx, "runs were left by their carriers and are taken up", "runs", len(open))
+	}
+	r.takeOver(ctx, open)
+	return nil
 }
 
-// gone tells whether the engine has no running workflow for the carrier.
-func (r *relay) gone(ctx context.Context, carrier string) (bool, error) {
-	d, err := r.engine.DescribeWorkflowExecution(ctx, carrier, "")
+// recount corrects the count of open runs: one that waits, for days perhaps, does
+// not keep others from being worked on.
+func (r *relay) recount(open []store.Run) {
+	busy := make(map[string]bool, len(open))
+	for _, run := range open {
+		busy[run.ID] = run.State != store.RunWaiting
+	}
+	r.mu.Lock()
+	maps.DeleteFunc(r.open, func(id string, _ struct{}) bool { return !busy[id] })
+	r.mu.Unlock()
+}
+
+// gone tells which of the carriers the engine has no running workflow for.
+func (r *relay) gone(ctx context.Context, carriers map[string]bool) (map[string]bool, error) {
+	out := make(map[string]bool)
+	ask := maps.Clone(carriers)
+	if ask[""] { // The run was between two carriers.
+		out[""] = true
+		delete(ask, "")
+	}
+	if len(ask) > askAtOnce {
+		if err := r.withoutRunning(ctx, ask); err != nil {
+			return nil, err
+		}
+	}
+	var (
+		mu     sync.Mutex
+		failed error
+		wg     sync.WaitGroup
+		slots  = make(chan struct{}, askAtOnce)
+	)
+	for id := range ask {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			ended, err := r.ends(ctx, id)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = err
+			}
+			if ended {
+				out[id] = true
+			}
+		})
+	}
+	wg.Wait()
+	return out, failed
+}
+
+// withoutRunning removes the carriers that the engine lists as running. Its list
+// may lag, so what it does not hold proves nothing.
+func (r *relay) withoutRunning(ctx context.Context, carriers map[string]bool) error {
+	var token []byte
+	for {
+		page, err := r.engine.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: "ExecutionStatus = 'Running'", PageSize: listPage, NextPageToken: token,
+		})
+		if err != nil {
+			return schema.Errorf(schema.CodeUnavailable, "the engine does not list the carriers: %w", err)
+		}
+		for _, w := range page.GetExecutions() {
+			delete(carriers, w.GetExecution().GetWorkflowId())
+		}
+		if token = page.GetNextPageToken(); len(token) == 0 {
+			return nil
+		}
+	}
+}
+
+// ends tells whether the engine has no running workflow for the carrier.
+func (r *relay) ends(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	d, err := r.engine.DescribeWorkflowExecution(ctx, id, "")
 	var missing *serviceerror.NotFound
 	switch {
 	case errors.As(err, &missing):
@@ -81,20 +175,66 @@ func (r *relay) gone(ctx context.Context, carrier string) (bool, error) {
 	return d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
 }
 
-// takeOver gives each run a new carrier of its own and a higher epoch, which
-// fences the old one, and starts it. What was done is taken from the journal.
-func (r *relay) takeOver(ctx context.Context, ids []string) error {
-	var carriers [][]store.Run
-	for _, id := range ids {
-		r.executor.Forget(id)
-		runs, err := r.cell.Work().TakeRuns(ctx, schema.NewID(schema.PrefixCarrier), []string{id}, live)
-		if err != nil {
-			return err
+// takeOver gives the runs new carriers and higher epochs, which fence the old
+// ones, and starts them. What was done is taken from the journal. Only id and
+// Straight of a run are looked at. What fails is tried again.
+func (r *relay) takeOver(ctx context.Context, runs []store.Run) {
+	var (
+		mu    sync.Mutex
+		ready []store.Run
+		wg    sync.WaitGroup
+		slots = make(chan struct{}, askAtOnce)
+	)
+	for _, members := range groups(runs) {
+		ids := make([]string, 0, len(members))
+		for _, i := range members {
+			r.executor.Forget(runs[i].ID)
+			ids = append(ids, runs[i].ID)
 		}
-		if len(runs) > 0 {
-			carriers = append(carriers, runs)
-		}
+		slots <- struct{}{}
+		// Take-overs that are under way together share a transaction.
+		wg.Go(func() {
+			defer func() { <-slots }()
+			taken, err := r.cell.Work().TakeRuns(ctx, schema.NewID(schema.PrefixCarrier), ids, live)
+			r.troubles.about(ctx, "take runs over", err)
+			if err != nil {
+				r.again(ids...)
+				return
+			}
+			for _, run := range taken {
+				if err := r.executor.Ready(ctx, run); err != nil {
+					r.refuse(ctx, run, err)
+					continue
+				}
+				mu.Lock()
+				ready = append(ready, run)
+				mu.Unlock()
+			}
+		})
 	}
-	r.startAll(ctx, carriers)
-	return nil
+	wg.Wait()
+	r.follow(ready)
+	r.startAll(ctx, carriersOf(ready, true))
+}
+
+// again asks for runs to be taken over by new carriers, at the next sweep.
+func (r *relay) again(ids ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		r.lost[id] = struct{}{}
+	}
+}
+
+// takeLost empties the list of runs that need a new carrier. Each gets one of
+// its own: what went wrong with it does not concern others.
+func (r *relay) takeLost() []store.Run {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]store.Run, 0, len(r.lost))
+	for id := range r.lost {
+		out = append(out, store.Run{ID: id})
+	}
+	clear(r.lost)
+	return out
 }

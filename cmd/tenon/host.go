@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 
 	platformactivities "github.com/tenonhq/tenon/activities/platform"
 	"github.com/tenonhq/tenon/cmd/internal/confine"
@@ -116,7 +115,7 @@ func dialEngine(ctx context.Context, e env, ca []byte, headers *systemToken) (cl
 	deadline := time.Now().Add(engineDialPatience)
 	for {
 		c, err := client.DialContext(ctx, client.Options{
-			HostPort: e.Engine, Namespace: platform.Namespace, Logger: sdklog.NewStructuredLogger(e.logger), HeadersProvider: headers,
+			HostPort: e.Engine, Namespace: platform.Namespace, Logger: worker.EngineLog(e.logger), HeadersProvider: headers,
 			ConnectionOptions: client.ConnectionOptions{TLS: transport, TLSDisabled: transport == nil},
 		})
 		if err == nil {

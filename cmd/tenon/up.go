@@ -62,6 +62,14 @@ func up(ctx context.Context, e env) error {
 	if err := e.directories(); err != nil {
 		return err
 	}
+	lock, err := p.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := p.preflight(ctx); err != nil {
+		return err
+	}
 	done, err := p.openLog()
 	if err != nil {
 		return err
@@ -212,7 +220,8 @@ func (p *parent) startEngine(ctx context.Context) (*process.Process, error) {
 // engineConfig is the engine's configuration as it reads it.
 func (p *parent) engineConfig() map[string]string {
 	return map[string]string{
-		"directory": p.engine, "postgres_url": string(p.Postgres.Reveal()), "frontend": p.Engine, "ui": p.UI,
+		"directory": p.engine, "postgres_url": string(p.Postgres.Reveal()),
+		"database_prefix": enginePrefix(string(p.Postgres.Reveal())), "frontend": p.Engine, "ui": p.UI,
 		"codec_endpoint": p.APIURL + "/v1/codec", "codec_ca": p.APICA, "ui_host": p.uiHost(),
 		"certificate": p.EngineCert, "key": p.EngineKey, "verifier": p.verifier, "log_level": p.engineLogLevel(), "log_format": p.LogFormat,
 	}

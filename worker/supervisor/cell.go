@@ -56,8 +56,22 @@ func (c *cell) run(ctx context.Context) {
 	})
 }
 
-// start starts the process and hands it its boot; it returns once the cell is awake.
+// start starts the process, when it is its turn, and hands it its boot; it
+// returns once the cell is awake.
 func (c *cell) start(ctx context.Context) (*process.Process, error) {
+	select {
+	case c.host.starting <- struct{}{}:
+		defer func() { <-c.host.starting }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	// The engine may have lost its store since the cell was made; what was in
+	// it is made again from the cell's own database.
+	within, cancel := context.WithTimeout(ctx, cellStartPatience)
+	defer cancel()
+	if err := c.host.cfg.Namespace(within, c.organization); err != nil {
+		return nil, err
+	}
 	boot, err := c.boot(ctx)
 	if err != nil {
 		return nil, err
@@ -171,12 +185,12 @@ func directories(urls config.Databases, runDir string) []string {
 func (c *cell) mint() (string, error) {
 	return c.host.cfg.Signer.Mint(token.Claims{
 		Subject: c.organization, Role: token.RoleCell, Namespaces: []string{c.organization},
-		Expires: time.Now().Add(cellTokenLife),
+		Expires: time.Now().Add(c.host.tokenLife),
 	})
 }
 
 func (c *cell) refreshTokens(ctx context.Context) {
-	t := time.NewTicker(cellTokenLife / 2)
+	t := time.NewTicker(c.host.tokenLife / 2)
 	defer t.Stop()
 	for {
 		select {

@@ -2,13 +2,13 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -22,6 +22,9 @@ const (
 	renewEvery = 3 * time.Second
 	// claimAtOnce bounds the cells taken in one look.
 	claimAtOnce = 64
+	// startsAtOnce bounds the cells that are being started together: more would
+	// only make each of them late.
+	startsAtOnce = 4
 )
 
 // Config is what a host works with. All fields are required but
@@ -57,20 +60,29 @@ type Config struct {
 type Host struct {
 	cfg Config
 	id  string
+	// tokenLife is cellTokenLife, except in tests.
+	tokenLife time.Duration
+	starting  chan struct{}
 
 	mu    sync.Mutex
 	cells map[string]*cell
 	wg    sync.WaitGroup
 }
 
-// New returns a host with an identity of its own.
+// New returns a host. Its identity is that of its RunDir.
 func New(cfg Config) *Host {
-	return &Host{cfg: cfg, id: schema.NewID(schema.PrefixHost), cells: make(map[string]*cell)}
+	return &Host{cfg: cfg, tokenLife: cellTokenLife, starting: make(chan struct{}, startsAtOnce), cells: make(map[string]*cell)}
 }
 
 // Run serves until the context ends, then drains every cell and gives its
 // lease back. ready is called once the host takes cells.
 func (h *Host) Run(ctx context.Context, ready func()) error {
+	id, lock, err := identify(ctx, h.cfg.RunDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	h.id = id
 	w, err := h.platformWorker(ctx)
 	if err != nil {
 		return err
@@ -87,7 +99,7 @@ func (h *Host) Run(ctx context.Context, ready func()) error {
 
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
-	if err := h.claim(ctx); err != nil {
+	if err := errors.Join(h.retake(ctx), h.claim(ctx)); err != nil {
 		h.cfg.Logger.WarnContext(ctx, "cells could not be claimed and are tried again", "error", err)
 	}
 	for {

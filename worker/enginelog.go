@@ -1,0 +1,45 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+
+	sdklog "go.temporal.io/sdk/log"
+)
+
+// EngineLog returns the logger for a client or worker of the engine. The SDK
+// calls ordinary steps of its own information, and each of its pollers warns of
+// each attempt while the engine is away; to an operator both are debugging:
+// who needs the engine says so itself, once. Errors stay errors.
+func EngineLog(logger *slog.Logger) sdklog.Logger {
+	return sdklog.NewStructuredLogger(slog.New(demoted{logger.Handler()}))
+}
+
+// demoted writes what is less than an error as debugging.
+type demoted struct{ slog.Handler }
+
+func demote(l slog.Level) slog.Level {
+	if l >= slog.LevelError {
+		return l
+	}
+	return slog.LevelDebug
+}
+
+// Enabled implements [slog.Handler].
+func (d demoted) Enabled(ctx context.Context, l slog.Level) bool {
+	return d.Handler.Enabled(ctx, demote(l))
+}
+
+// Handle implements [slog.Handler].
+func (d demoted) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = demote(r.Level)
+	return d.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements [slog.Handler].
+func (d demoted) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return demoted{d.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements [slog.Handler].
+func (d demoted) WithGroup(name string) slog.Handler { return demoted{d.Handler.WithGroup(name)} }
