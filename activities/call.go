@@ -6,11 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 
-	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
@@ -57,21 +54,40 @@ func (e *Executor) act(ctx context.Context, s *scope, args json.RawMessage) (jso
 	} else if err != nil {
 		return nil, nil, err
 	}
-	info, p := e.action(c, conn)
+	info, p := e.action(c.Connector, c.Action, conn)
 	if p != nil {
 		return nil, p, nil
 	}
-	a := &attempt{e: e, st: s.st, conn: conn, writes: writes(c, info, args), in: host.Invocation{
+	a := &attempt{e: e, st: s.st, conn: conn, in: host.Invocation{
 		Connector: c.Connector, Action: c.Action, Settings: conn.Settings, Input: args,
 	}}
-	if !a.writes {
+	if !writes(c.Connector, info, args) {
+		a.safeOnly = info.Effect != sdk.EffectRead
 		out, err := a.invoke(ctx)
 		return a.read(out, err)
 	}
-	d, err := e.decide(s.st, store.Effect{
-		Run: s.st.run.ID, Key: s.req.Effect, Connection: conn.row.ID, Action: c.Connector + "." + c.Action,
-		Digest: digest([]byte(c.Connector), []byte(c.Action), []byte(conn.row.ID), args),
-	}, conn.IdempotencyHeader != "")
+	// The connector knows whether its action can be keyed, the connection
+	// whether the system behind it honours keys.
+	can := means{keyed: conn.IdempotencyHeader != "" && info.Idempotency != sdk.IdempotencyNone, lookup: conn.Lookup != nil}
+	return e.effect(ctx, s, a, can)
+}
+
+// effect performs an action that changes something, by the ledger.
+func (e *Executor) effect(ctx context.Context, s *scope, a *attempt, can means) (json.RawMessage, *problem, error) {
+	key := lane(s.st.run.ID, s.req.Effect)
+	leave, err := e.lanes.enter(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer leave()
+	if err := e.inherit(s.st, key); err != nil {
+		return nil, nil, err
+	}
+	d, err := e.decide(s.st, s.req.Key, store.Effect{
+		Run: s.st.run.ID, Key: s.req.Effect, Connection: a.conn.row.ID, Action: a.in.Connector + "." + a.in.Action,
+		Digest:    digest([]byte(a.in.Connector), []byte(a.in.Action), []byte(a.conn.row.ID), a.in.Input),
+		CreatedAt: s.started,
+	}, can)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -79,35 +95,41 @@ func (e *Executor) act(ctx context.Context, s *scope, args json.RawMessage) (jso
 		return nil, nil, e.park(ctx, s.st, d.effect)
 	case d.settled != nil:
 		return d.settled.Output, d.settled.Problem, nil
+	case d.begun && !can.keyed:
+		found, err := e.lookup(ctx, s, a, d.effect)
+		if err != nil || found != nil {
+			return found, nil, err
+		}
+		d.begun = false // Proven absent.
 	}
-	a.effect = d.effect
+	a.writes, a.effect, a.can, a.begun, a.lane = true, d.effect, can, d.begun, key
 	out, err := a.invoke(ctx)
 	return a.settle(ctx, out, err)
 }
 
 // action finds what the connector declares of the action.
-func (e *Executor) action(c *flow.Call, conn connection) (sdk.ActionInfo, *problem) {
-	m, ok := e.cfg.Connectors.Manifest(c.Connector)
+func (e *Executor) action(connector, action string, conn connection) (sdk.ActionInfo, *problem) {
+	m, ok := e.cfg.Connectors.Manifest(connector)
 	if !ok {
-		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "No such connector", Detail: "connector " + c.Connector + " is not installed"}
+		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "No such connector", Detail: "connector " + connector + " is not installed"}
 	}
-	if conn.row.ID != "" && conn.row.Connector != c.Connector {
+	if conn.row.ID != "" && conn.row.Connector != connector {
 		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "The connection is of another connector", Detail: "the connection belongs to connector " + conn.row.Connector}
 	}
-	i := slices.IndexFunc(m.Actions, func(a sdk.ActionInfo) bool { return a.Name == c.Action })
+	i := slices.IndexFunc(m.Actions, func(a sdk.ActionInfo) bool { return a.Name == action })
 	if i < 0 {
-		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "No such action", Detail: "connector " + c.Connector + " has no action " + c.Action}
+		return sdk.ActionInfo{}, &problem{Type: flow.TypeConfiguration, Title: "No such action", Detail: "connector " + connector + " has no action " + action}
 	}
 	return m.Actions[i], nil
 }
 
 // writes tells whether the call may change something. A generic HTTP request
 // is judged by its method (RFC 9110, 9.2.1).
-func writes(c *flow.Call, info sdk.ActionInfo, args json.RawMessage) bool {
+func writes(connector string, info sdk.ActionInfo, args json.RawMessage) bool {
 	if info.Effect == sdk.EffectRead {
 		return false
 	}
-	if c.Connector != "http" || c.Action != "request" {
+	if connector != "http" || info.Name != "request" {
 		return true
 	}
 	var a struct {
@@ -124,138 +146,6 @@ func safe(method string) bool {
 	return false
 }
 
-// attempt is one invocation of a connector's action, with what its requests tell.
-type attempt struct {
-	e      *Executor
-	st     *runState
-	conn   connection
-	writes bool
-	in     host.Invocation
-	effect store.Effect
-
-	mu       sync.Mutex
-	intended bool
-	requests int
-	sent     bool // a request that may change something may have left
-	answered bool // and every such request had an answer
-	status   int
-	opened   bool
-}
-
-func (a *attempt) invoke(ctx context.Context) (json.RawMessage, error) {
-	a.in.Egress = a.egress
-	out, err := a.e.cfg.Connectors.Invoke(ctx, a.in)
-	if a.opened {
-		a.st.mu.Lock()
-		a.st.audit = append(a.st.audit, store.AuditDraft{
-			Actor: a.st.run.ID, Action: "credential.used", Target: a.conn.row.ID, Namespace: a.st.run.Namespace,
-		})
-		a.st.mu.Unlock()
-	}
-	return out, err
-}
-
-// egress is the connector's one way out.
-func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	call := broker.Call{Connection: a.conn.row.ID, Version: a.conn.row.CredentialVersion, Use: a.conn.Use, MaxBody: maxResponse}
-	if a.conn.row.CredentialVersion > 0 {
-		call.Opener = opener{a.e, a.conn}
-		a.opened = true
-	}
-	mutating := a.writes && !safe(r.Method)
-	if mutating {
-		call.IdempotencyHeader, call.IdempotencyKey = a.conn.IdempotencyHeader, a.effect.IdempotencyKey
-		if a.requests > 0 {
-			call.IdempotencyKey += "-" + strconv.Itoa(a.requests)
-		}
-		a.requests++
-		call.OnSend = func() error {
-			if a.intended {
-				return nil
-			}
-			if err := a.e.intend(ctx, a.st, &a.effect); err != nil {
-				return err
-			}
-			a.intended = true
-			return nil
-		}
-	}
-	resp, sent, err := a.e.cfg.Broker.Do(ctx, call, r)
-	if mutating && sent {
-		a.answered = err == nil && (!a.sent || a.answered)
-		a.sent = true
-		if err == nil {
-			a.status = resp.Status
-		}
-	}
-	return resp, err
-}
-
-// read turns the end of an action that changes nothing into the step's.
-func (a *attempt) read(out json.RawMessage, err error) (json.RawMessage, *problem, error) {
-	var f *sdk.Fault
-	switch {
-	case err == nil:
-		return out, nil, nil
-	case errors.As(err, &f):
-		p := fromConnector(f)
-		return nil, &p, nil
-	}
-	if p := refusal(err); p != nil {
-		return nil, p, nil
-	}
-	return nil, nil, err
-}
-
-// settle turns the end of an action that changes something into the step's,
-// and its effect's state.
-func (a *attempt) settle(ctx context.Context, out json.RawMessage, err error) (json.RawMessage, *problem, error) {
-	if a.stopped(err) {
-		return nil, nil, errStopped
-	}
-	if err == nil {
-		if !a.intended {
-			return out, nil, nil // The action found nothing to change.
-		}
-		return out, nil, a.e.settleEffect(a.st, a.effect, store.EffectDone, outcome{Output: out})
-	}
-	if a.sent && !a.known() {
-		if a.conn.IdempotencyHeader == "" {
-			return nil, nil, a.e.park(ctx, a.st, a.effect)
-		}
-		// The engine asks again, and the same key is sent again.
-		return nil, nil, schema.Errorf(schema.CodeUnavailable, "it is not known yet whether effect %s happened; it is repeated with its key", a.effect.ID)
-	}
-	_, p, err := a.read(nil, err)
-	if err != nil || !a.intended {
-		return nil, p, err
-	}
-	return nil, p, a.e.settleEffect(a.st, a.effect, store.EffectFailed, outcome{Problem: p})
-}
-
-// known tells whether a failed action is known not to have had its effect: the
-// target answered, and refused. An answer of 5xx proves nothing of a target
-// that knows no keys.
-func (a *attempt) known() bool {
-	if !a.answered {
-		return false
-	}
-	return a.status >= 400 && a.status < 500 || a.conn.IdempotencyHeader != "" && a.status >= 500
-}
-
-func (a *attempt) stopped(err error) bool {
-	return errors.Is(err, errStopped) || a.fenced()
-}
-
-func (a *attempt) fenced() bool {
-	a.e.mu.Lock()
-	defer a.e.mu.Unlock()
-	st, ok := a.e.runs[a.st.run.ID]
-	return !ok || st != a.st
-}
-
 // refusal turns an error that no repetition mends into the run's own.
 func refusal(err error) *problem {
 	if err == nil {
@@ -270,6 +160,8 @@ func refusal(err error) *problem {
 		return &problem{Type: flow.TypeConfiguration, Title: "The call is not set up", Detail: se.Message}
 	case schema.CodeRefused, schema.CodeForbidden:
 		return &problem{Type: flow.TypeAuthorization, Title: "The call was refused", Detail: se.Message}
+	case schema.CodeTimeout:
+		return &problem{Type: flow.TypeTimeout, Title: "The call took too long", Detail: se.Message}
 	case schema.CodeTooLarge:
 		return &problem{Type: flow.TypeRuntime, Title: "Too large", Detail: se.Message}
 	}

@@ -152,10 +152,11 @@ func exhausted(r *flow.Retry, req task.StepRequest, now time.Time) bool {
 
 // delay computes the pause before retry number attempt (from 0).
 func delay(r *flow.Retry, attempt int) time.Duration {
-	d := r.Delay
+	// Bounded first, so that nothing below overflows into no pause at all.
+	d := min(r.Delay, maxRetryDelay)
 	switch r.Backoff {
 	case flow.BackoffLinear:
-		d *= time.Duration(attempt + 1)
+		d *= time.Duration(min(attempt+1, 100_000))
 	case flow.BackoffExponential:
 		for range attempt {
 			if d *= 2; d > maxRetryDelay {
@@ -164,10 +165,10 @@ func delay(r *flow.Retry, attempt int) time.Duration {
 		}
 	case flow.BackoffConstant:
 	}
-	if span := r.JitterTo - r.JitterFrom; span > 0 {
-		d += r.JitterFrom + rand.N(span) //nolint:gosec // Jitter is no secret.
-	} else {
-		d += r.JitterFrom
+	d = min(d, maxRetryDelay)
+	from, to := min(r.JitterFrom, maxRetryDelay), min(r.JitterTo, maxRetryDelay)
+	if span := to - from; span > 0 {
+		d += rand.N(span) //nolint:gosec // Jitter is no secret.
 	}
-	return min(max(d, 0), maxRetryDelay)
+	return min(max(d+from, 0), maxRetryDelay)
 }

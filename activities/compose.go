@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/task"
 )
@@ -68,6 +69,25 @@ func (e *Executor) enter(ctx context.Context, st *runState, req task.StepRequest
 // collection names the collection that the enter step of a for computed.
 func collection(entered task.Ref) task.Ref { return entered + "^in" }
 
+// list returns a collection, parsed once: a loop that parsed it for each of its
+// items would cost the square of its size (invariant 9).
+func (st *runState) list(ref task.Ref) ([]json.RawMessage, error) {
+	raw, err := st.value(ref)
+	if err != nil {
+		return nil, err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	items, ok := st.lists[ref]
+	if !ok {
+		if err := json.Unmarshal(raw, &items); err != nil {
+			return nil, schema.Errorf(schema.CodeInternal, "a journalled collection is no array")
+		}
+		st.lists[ref] = items
+	}
+	return items, nil
+}
+
 // leave does "output" and "export" of a composite task.
 func (e *Executor) leave(ctx context.Context, st *runState, req task.StepRequest, t *flow.Task, started time.Time) (task.Record, error) {
 	s, err := e.newScope(st, req, t, started)
@@ -88,13 +108,12 @@ func (e *Executor) leave(ctx context.Context, st *runState, req task.StepRequest
 
 // item binds one item of a for and evaluates "while".
 func (e *Executor) item(ctx context.Context, st *runState, req task.StepRequest, t *flow.Task, started time.Time) (task.Record, error) {
-	list, err := st.value(collection(req.Collection))
+	items, err := st.list(collection(req.Collection))
 	if err != nil {
 		return task.Record{}, err
 	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(list, &items); err != nil || req.Index >= len(items) {
-		return faulted(req, problem{Type: flow.TypeRuntime, Detail: "the loop ran past its collection"}), nil //nolint:nilerr // The run's fault.
+	if req.Index >= len(items) {
+		return faulted(req, problem{Type: flow.TypeRuntime, Detail: "the loop ran past its collection"}), nil
 	}
 	rec := task.Record{Result: task.StepResult{Output: task.Ref(req.Key), At: task.Ref(req.Key + "^i"), Context: req.Context}}
 	put(&rec, rec.Result.Output, items[req.Index])

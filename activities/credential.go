@@ -45,26 +45,40 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 }
 
 // opener opens a connection's credential at the moment of a call (invariant 1).
-type opener struct {
-	e *Executor
-	c connection
-}
+type opener struct{ a *attempt }
 
 // Open implements [broker.Opener]. The use that is sealed inside the credential
 // governs, never the one in the connection's row: where the two differ, one of
 // them was changed after the credential was entered, and nothing is sent.
 func (o opener) Open(ctx context.Context) (*broker.Credential, error) {
-	row, err := o.e.cfg.Cell.Door().GetCredential(ctx, o.c.row.ID, o.c.row.CredentialVersion)
+	c, err := o.a.credential(ctx)
+	switch schema.CodeOf(err) { //nolint:exhaustive // The others are the infrastructure's.
+	case "":
+		o.a.used()
+	case schema.CodeRefused, schema.CodeNotFound, schema.CodeInvalid:
+	default:
+		// A database that does not answer is not the other system's failure.
+		o.a.broke = err
+	}
+	return c, err
+}
+
+func (a *attempt) credential(ctx context.Context) (*broker.Credential, error) {
+	conn := a.conn.row
+	row, err := a.e.cfg.Cell.Door().GetCredential(ctx, conn.ID, conn.CredentialVersion)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := o.e.keys.Open(row.Sealed, o.c.row.ID, row.Version)
+	if row.State == store.CredentialRevoked {
+		return nil, schema.Errorf(schema.CodeRefused, "the credential of connection %s was revoked", conn.ID).Advise("Enter a new one.")
+	}
+	opened, err := a.e.keys.Open(row.Sealed, conn.ID, conn.CredentialVersion)
 	if err != nil {
 		return nil, err
 	}
-	if !reflect.DeepEqual(opened.Use, o.c.Use) {
+	if !reflect.DeepEqual(opened.Use, a.conn.Use) {
 		opened.Wipe()
-		return nil, schema.Errorf(schema.CodeRefused, "the credential of connection %s was entered for another use than the connection has now", o.c.row.ID).
+		return nil, schema.Errorf(schema.CodeRefused, "the credential of connection %s was entered for another use than the connection has now", conn.ID).
 			Advise("Enter the credential again.")
 	}
 	return &broker.Credential{Use: opened.Use, Values: opened.Values}, nil

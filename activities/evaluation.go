@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/activities/evaluate"
+	"github.com/tenonhq/tenon/activities/evaluate/jq"
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/task"
 )
@@ -56,9 +58,9 @@ func (s *scope) eval(to, on string, t *flow.Template, halt bool) error {
 	return nil
 }
 
-func (s *scope) validate(on string, schema json.RawMessage) {
-	if len(schema) > 0 {
-		s.batch.Evals = append(s.batch.Evals, evaluate.Eval{On: on, Schema: schema})
+func (s *scope) validate(on string, against json.RawMessage) {
+	if len(against) > 0 {
+		s.batch.Evals = append(s.batch.Evals, evaluate.Eval{On: on, Schema: against})
 	}
 }
 
@@ -185,7 +187,13 @@ func (s *scope) run(ctx context.Context) (evaluate.Result, error) {
 	if len(s.batch.Evals) == 0 {
 		return evaluate.Result{}, nil
 	}
+	// There is no clock in an evaluator: "now" is the time recorded for the step.
+	s.batch.Now = seconds(s.started)
 	r, err := s.e.cfg.Evaluator.Eval(ctx, s.batch)
+	if schema.CodeOf(err) == schema.CodeTooLarge {
+		// No repetition mends it: it is the run's own fault (invariant 9).
+		return evaluate.Result{Fault: &evaluate.Fault{Type: jq.FaultRuntime, Detail: tooLarge}}, nil
+	}
 	if err != nil {
 		return r, err
 	}
@@ -230,6 +238,9 @@ func (s *scope) describeWorkflow() (json.RawMessage, error) {
 		"startedAt": describeTime(s.st.run.CreatedAt),
 	})
 }
+
+// seconds is a time as "now" yields it, as exact as a database keeps it.
+func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
 func describeTime(t time.Time) map[string]any {
 	return map[string]any{

@@ -64,6 +64,7 @@ type Executor struct {
 	runs map[string]*runState
 
 	flights flights
+	lanes   lanes
 	now     func() time.Time
 }
 

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/tenonhq/tenon/activities/evaluate"
 	"github.com/tenonhq/tenon/plugins/sdk"
@@ -27,10 +28,12 @@ func faulted(req task.StepRequest, p problem) task.Record {
 	if p.Instance == "" {
 		p.Instance = req.Pointer
 	}
-	p.Type = flow.ErrorType(p.Type)
+	p.Type = clip(flow.ErrorType(p.Type), maxFaultType)
 	if p.Status == 0 {
 		p.Status = flow.ErrorStatus(p.Type)
 	}
+	// A flow's own texts are bounded, so that an error always fits its run.
+	p.Instance, p.Title, p.Detail = clip(p.Instance, maxFaultType), clip(p.Title, maxFaultType), clip(p.Detail, maxFaultText)
 	object, err := json.Marshal(p)
 	if err != nil {
 		object = json.RawMessage(`{}`)
@@ -43,6 +46,13 @@ func faulted(req task.StepRequest, p problem) task.Record {
 		},
 		Values: map[task.Ref]json.RawMessage{ref: object},
 	}
+}
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
 }
 
 func fromEvaluation(f *evaluate.Fault) problem {

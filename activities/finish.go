@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
+	"time"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
@@ -23,7 +26,9 @@ func (e *Executor) Finish(ctx context.Context, req task.FinishRequest) error {
 	if err != nil {
 		return err
 	}
-	err = e.finish(ctx, st, req)
+	if err = e.quiet(ctx, st); err == nil {
+		err = e.finish(ctx, st, req)
+	}
 	switch {
 	case errors.Is(err, errStopped):
 		return nil
@@ -33,6 +38,44 @@ func (e *Executor) Finish(ctx context.Context, req task.FinishRequest) error {
 		return nil
 	}
 	return err
+}
+
+// quiet keeps further calls of the run from beginning and waits for the one that
+// is live: a timeout may end a run in the middle of a call, and the ledger is
+// to say what became of it.
+func (e *Executor) quiet(ctx context.Context, st *runState) error {
+	st.commits.Lock()
+	st.ending = true
+	st.commits.Unlock()
+	late := time.NewTimer(task.LocalPatience)
+	defer late.Stop()
+	for _, ef := range st.begun() {
+		live := e.lanes.busy(lane(st.run.ID, strings.TrimRight(ef.Key, other)))
+		if live == nil {
+			continue
+		}
+		select {
+		case <-live:
+		case <-late.C:
+			return schema.Errorf(schema.CodeUnavailable, "a call of the run is still live; the run is ended after it")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// begun are the effects of the run whose outcome is not known.
+func (st *runState) begun() []store.Effect {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var out []store.Effect
+	for _, ef := range st.effects {
+		if ef.State == store.EffectIntent {
+			out = append(out, ef)
+		}
+	}
+	return out
 }
 
 func (e *Executor) finish(ctx context.Context, st *runState, req task.FinishRequest) error {
@@ -46,22 +89,28 @@ func (e *Executor) finish(ctx context.Context, st *runState, req task.FinishRequ
 	}
 	end.ResultSealed = e.cfg.Data.Seal(place.Run(e.cfg.Organization, st.run.ID), plain)
 	end.At = e.now()
-	err = e.commit(ctx, st, store.RunCommit{
-		End: &end,
-		Audit: []store.AuditDraft{{
-			Actor: st.run.ID, Action: "run." + end.State, Target: st.run.ID, Namespace: st.run.Namespace,
-		}},
+	c := store.RunCommit{End: &end}
+	for _, ef := range st.begun() {
+		// The flow went on without it; that nobody knows stays on the record.
+		ef.State, ef.UpdatedAt = store.EffectUncertain, end.At
+		c.Effects = append(c.Effects, ef)
+		c.Audit = append(c.Audit, store.AuditDraft{
+			Actor: st.run.ID, Action: "effect.uncertain", Target: ef.ID, Namespace: st.run.Namespace,
+		})
+	}
+	c.Audit = append(c.Audit, store.AuditDraft{
+		Actor: st.run.ID, Action: "run." + end.State, Target: st.run.ID, Namespace: st.run.Namespace,
 	})
-	if err != nil {
+	if err := e.commit(ctx, st, c); err != nil {
 		return err
 	}
-	e.Forget(st.run.ID)
+	e.drop(st)
 	return nil
 }
 
 func (e *Executor) result(ctx context.Context, st *runState, req task.FinishRequest) (config.Result, store.RunEnd, error) {
 	if req.Fault != nil {
-		return e.failure(st, *req.Fault)
+		return failure(st, *req.Fault)
 	}
 	s, err := e.newScope(st, task.StepRequest{Owner: req.Owner, Key: req.Key, Input: req.Output, Context: req.Context}, nil, e.now())
 	if err != nil {
@@ -74,15 +123,35 @@ func (e *Executor) result(ctx context.Context, st *runState, req task.FinishRequ
 	if err != nil {
 		return config.Result{}, store.RunEnd{}, err
 	}
-	if r.Fault != nil {
-		rec := faulted(s.req, fromEvaluation(r.Fault))
-		st.keep(req.Key, rec)
-		return e.failure(st, *rec.Result.Fault)
+	output := s.batch.Values[s.left]
+	var rec task.Record
+	switch {
+	case r.Fault != nil:
+		rec = faulted(s.req, fromEvaluation(r.Fault))
+	case len(output) > maxValue:
+		rec = faulted(s.req, problem{Type: flow.TypeRuntime, Title: "Too large", Detail: tooLarge})
+	default:
+		return config.Result{Output: output}, store.RunEnd{State: store.RunCompleted}, nil
 	}
-	return config.Result{Output: s.batch.Values[s.left]}, store.RunEnd{State: store.RunCompleted}, nil
+	f := rec.Result.Fault
+	return config.Result{Error: rec.Values[f.Ref]}, store.RunEnd{State: store.RunFailed, ErrorType: publicType(f.Type)}, nil
 }
 
-func (e *Executor) failure(st *runState, f task.Fault) (config.Result, store.RunEnd, error) {
+func failure(st *runState, f task.Fault) (config.Result, store.RunEnd, error) {
 	object, err := st.fault(&f)
-	return config.Result{Error: object}, store.RunEnd{State: store.RunFailed, ErrorType: f.Type}, err
+	return config.Result{Error: object}, store.RunEnd{State: store.RunFailed, ErrorType: publicType(f.Type)}, err
+}
+
+// customType is what a run's row says of an error type of the flow's own.
+const customType = "custom"
+
+// publicType is the type as the run's row tells it in clear: a flow may compute
+// the type of an error from a payload, which stays sealed (invariant 3).
+func publicType(t string) string {
+	switch t {
+	case flow.TypeConfiguration, flow.TypeValidation, flow.TypeExpression, flow.TypeAuthentication,
+		flow.TypeAuthorization, flow.TypeTimeout, flow.TypeCommunication, flow.TypeRuntime:
+		return t
+	}
+	return customType
 }

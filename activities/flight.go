@@ -2,9 +2,13 @@ package activities
 
 import (
 	"context"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/task"
 )
 
@@ -18,6 +22,33 @@ type flight struct {
 	done   chan struct{}
 	result task.StepResult
 	err    error
+}
+
+// shield keeps a panic in one step from ending the cell, and with it every
+// other run (invariant 9). The panic's text may quote a payload: what is
+// reported is its type and where it came from.
+func shield(ctx context.Context, work func(context.Context) (task.StepResult, error)) (r task.StepResult, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = task.StepResult{}, schema.Errorf(schema.CodeInternal, "the step panicked with a %T at %s", p, origin())
+		}
+	}()
+	return work(ctx)
+}
+
+// origin names the function that panicked, called from a deferred function.
+func origin() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "runtime.") {
+			return f.Function + ":" + strconv.Itoa(f.Line)
+		}
+		if !more {
+			return "an unknown place"
+		}
+	}
 }
 
 // join starts work under the key, or joins the live one, and waits for it at
@@ -36,7 +67,7 @@ func (f *flights) join(ctx context.Context, key string, patience time.Duration, 
 		go func() {
 			wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), task.StepLimit)
 			defer cancel()
-			l.result, l.err = work(wctx)
+			l.result, l.err = shield(wctx, work)
 			f.mu.Lock()
 			delete(f.live, key)
 			f.mu.Unlock()

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -26,7 +27,8 @@ func (e *Executor) openRecord(run string, s store.Step) (task.Record, error) {
 // journal takes a step's record into memory and queues its row for the run's
 // next transaction: a step without effect costs no sync of its own, and is in
 // the database no later than the intent of the effect that follows from it.
-func (e *Executor) journal(st *runState, req task.StepRequest, kind string, started time.Time, rec task.Record) error {
+// With owed the record is told only when it is durable.
+func (e *Executor) journal(st *runState, req task.StepRequest, kind string, started time.Time, rec task.Record, owed bool) error {
 	plain, err := json.Marshal(rec)
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "a step's record does not encode: %w", err)
@@ -43,16 +45,49 @@ func (e *Executor) journal(st *runState, req task.StepRequest, kind string, star
 		StartedAt: started, EndedAt: e.now(),
 		RecordSealed: e.cfg.Data.Seal(place.Step(e.cfg.Organization, st.run.ID, req.Key), plain),
 	}
-	st.keep(req.Key, rec)
 	st.mu.Lock()
 	st.pending = append(st.pending, row)
+	st.owes = st.owes || owed
 	st.mu.Unlock()
+	st.keep(req.Key, rec)
 	return nil
 }
 
 // commit writes what is pending of the run, and c with it, in one transaction
-// fenced by the run's carrier and epoch.
+// fenced by the run's carrier and epoch. It returns errStopped when another owns
+// the run, and errLost when the database knows more of it than this process.
 func (e *Executor) commit(ctx context.Context, st *runState, c store.RunCommit) error {
+	err := e.write(ctx, st, c)
+	switch schema.CodeOf(err) { //nolint:exhaustive // The others are the infrastructure's.
+	case schema.CodeFenced, schema.CodeNotFound:
+		e.drop(st)
+		return errStopped
+	case schema.CodeConflict:
+		return errLost
+	}
+	return err
+}
+
+// drop forgets a state, unless the run has a newer one by now.
+func (e *Executor) drop(st *runState) {
+	e.mu.Lock()
+	current := e.runs[st.run.ID] == st
+	e.mu.Unlock()
+	if current {
+		e.Forget(st.run.ID)
+	}
+}
+
+func begins(effects []store.Effect) bool {
+	return slices.ContainsFunc(effects, func(ef store.Effect) bool { return ef.State == store.EffectIntent })
+}
+
+func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) error {
+	st.commits.Lock()
+	defer st.commits.Unlock()
+	if st.dead || st.ending && c.End == nil && begins(c.Effects) {
+		return errStopped
+	}
 	st.mu.Lock()
 	c.Run, c.Carrier, c.Epoch = st.run.ID, st.run.Carrier, st.run.Epoch
 	c.Steps = st.pending
@@ -60,6 +95,10 @@ func (e *Executor) commit(ctx context.Context, st *runState, c store.RunCommit) 
 	c.Audit = append(st.audit[:len(st.audit):len(st.audit)], c.Audit...)
 	written, settled, audited := len(st.pending), len(st.settled), len(st.audit)
 	started := st.running
+	if started && c.State == "" && c.End == nil && written+len(c.Effects)+len(c.Audit) == 0 {
+		st.mu.Unlock()
+		return nil // Another has written all of it already.
+	}
 	if !started {
 		at := e.now()
 		c.StartedAt = &at
@@ -70,18 +109,15 @@ func (e *Executor) commit(ctx context.Context, st *runState, c store.RunCommit) 
 	st.mu.Unlock()
 
 	if err := e.cfg.Cell.Work().Commit(ctx, c); err != nil {
-		if schema.CodeOf(err) == schema.CodeFenced {
-			e.Forget(st.run.ID)
-			return errStopped
-		}
 		return err
 	}
 	st.mu.Lock()
+	defer st.mu.Unlock()
 	st.pending, st.settled, st.audit = st.pending[written:], st.settled[settled:], st.audit[audited:]
-	st.running = true
+	st.waiting = c.State == store.RunWaiting
+	st.running, st.owes = !st.waiting, false
 	for _, ef := range c.Effects {
 		st.effects[ef.Key] = ef
 	}
-	st.mu.Unlock()
 	return nil
 }

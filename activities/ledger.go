@@ -15,9 +15,14 @@ import (
 	"github.com/tenonhq/tenon/schema/store"
 )
 
-// maxEffectAttempts bounds how often an effect with an unknown outcome is
-// repeated with its key before a person is asked.
-const maxEffectAttempts = 12
+// maxRepeats bounds how often one step asks again for an effect with an
+// unknown outcome, before a person is asked. What a flow retries by a policy of
+// its own is bounded by that.
+const maxRepeats = 12
+
+// other marks the key of an effect that was asked for in the place of another
+// one, which is settled.
+const other = "'"
 
 // outcome is what the ledger keeps of a settled effect, sealed.
 type outcome struct {
@@ -44,40 +49,56 @@ func digest(parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
+// means are the ways in which an effect with an unknown outcome can be settled
+// without a person.
+type means struct {
+	// keyed: the target honours idempotency keys, so that repeating is safe.
+	keyed bool
+	// lookup: the target can be asked.
+	lookup bool
+}
+
 // decision is what the ledger allows for an effect that is asked for.
 type decision struct {
 	// settled: the effect happened already, or was resolved; do not call.
 	settled *outcome
 	// uncertain: nobody can tell whether it happened; stop and ask.
 	uncertain bool
-	effect    store.Effect
+	// begun: an earlier call may have had the effect. repeat it with its key, or
+	// look it up first, as the means are.
+	begun  bool
+	effect store.Effect
 }
 
-// decide looks an effect up before its call (invariant 7). keyed says that the
-// target honours idempotency keys, so that repeating is safe.
-func (e *Executor) decide(st *runState, asked store.Effect, keyed bool) (decision, error) {
+// decide looks an effect up before its call (invariant 7).
+func (e *Executor) decide(st *runState, step string, asked store.Effect, can means) (decision, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	happened := false
 	prior, ok := st.effects[asked.Key]
-	for ok && prior.State == store.EffectFailed && !bytes.Equal(prior.Digest, asked.Digest) {
-		// It is known not to have happened, and something else is asked for
-		// now: that is another effect, with a key of its own.
-		asked.Key += "'"
+	for ok && !bytes.Equal(prior.Digest, asked.Digest) {
+		// Something else is asked for now in the same place. Of an effect that is
+		// settled it is another one, with a key of its own.
+		switch prior.State {
+		case store.EffectFailed:
+		case store.EffectDone, store.EffectResolved:
+			happened = true
+		default:
+			return decision{effect: prior, uncertain: true}, nil
+		}
+		asked.Key += other
 		prior, ok = st.effects[asked.Key]
 	}
 	if !ok {
-		asked.ID, asked.CreatedAt = schema.NewID(schema.PrefixEffect), e.now()
+		asked.ID = schema.NewID(schema.PrefixEffect)
 		asked.IdempotencyKey = idempotencyKey(e.cfg.Organization, asked.Run, asked.Key)
-		return decision{effect: asked}, nil
+		// Where the first has happened, a person says whether the other one is
+		// wanted as well: it may be the same in other words.
+		return decision{effect: asked, uncertain: happened}, nil
 	}
-	same := bytes.Equal(prior.Digest, asked.Digest)
 	d := decision{effect: prior}
 	switch prior.State {
 	case store.EffectDone, store.EffectResolved:
-		if !same {
-			d.uncertain = true
-			return d, nil
-		}
 		o, err := e.openOutcome(prior)
 		d.settled = &o
 		return d, err
@@ -85,7 +106,8 @@ func (e *Executor) decide(st *runState, asked store.Effect, keyed bool) (decisio
 		// It is known not to have happened: it may be tried again.
 	case store.EffectIntent:
 		// A call was begun and no outcome was recorded: it may have happened.
-		d.uncertain = !same || !keyed || prior.Attempts >= maxEffectAttempts
+		st.repeats[step]++
+		d.begun, d.uncertain = true, !can.keyed && !can.lookup || st.repeats[step] > maxRepeats
 	case store.EffectUncertain:
 		d.uncertain = true
 	default:
@@ -94,11 +116,23 @@ func (e *Executor) decide(st *runState, asked store.Effect, keyed bool) (decisio
 	return d, nil
 }
 
-// intend makes the intent durable; the first byte leaves only after it.
+// intend makes the intent durable; the first byte leaves only after it. A run
+// that is being ended takes no new intent.
 func (e *Executor) intend(ctx context.Context, st *runState, ef *store.Effect) error {
 	ef.State, ef.Epoch, ef.Owner, ef.UpdatedAt = store.EffectIntent, st.run.Epoch, e.cfg.Owner, e.now()
 	ef.Attempts++
-	return e.commit(ctx, st, store.RunCommit{Effects: []store.Effect{*ef}})
+	err := e.commit(ctx, st, store.RunCommit{Effects: []store.Effect{*ef}})
+	if err != nil {
+		// Whether or not the row is there: nothing is sent. Asked for again, it
+		// is the same effect, and known not to have happened.
+		known := *ef
+		known.State = store.EffectFailed
+		st.mu.Lock()
+		st.effects[ef.Key] = known
+		st.settled = append(st.settled, known)
+		st.mu.Unlock()
+	}
+	return err
 }
 
 // settleEffect queues an effect's outcome for the transaction of its step.
@@ -111,6 +145,7 @@ func (e *Executor) settleEffect(st *runState, ef store.Effect, state string, o o
 	ef.OutcomeSealed = e.cfg.Data.Seal(place.Effect(e.cfg.Organization, ef.ID), plain)
 	st.mu.Lock()
 	st.settled = append(st.settled, ef)
+	st.effects[ef.Key] = ef
 	st.mu.Unlock()
 	return nil
 }
@@ -119,7 +154,9 @@ func (e *Executor) openOutcome(ef store.Effect) (outcome, error) {
 	var o outcome
 	plain, err := e.cfg.Data.Open(place.Effect(e.cfg.Organization, ef.ID), ef.OutcomeSealed)
 	if err != nil {
-		return o, err
+		// Not the run's own fault: a flow that went on would ask for the next
+		// effect as if this one had not happened.
+		return o, schema.Errorf(schema.CodeInternal, "the outcome of effect %s does not open: %w", ef.ID, err)
 	}
 	if err := json.Unmarshal(plain, &o); err != nil {
 		return o, schema.Errorf(schema.CodeInternal, "an effect's outcome does not parse: %w", err)
@@ -139,7 +176,7 @@ func (e *Executor) park(ctx context.Context, st *runState, ef store.Effect) erro
 		return err
 	}
 	e.cfg.Logger.WarnContext(ctx, "a run stopped: it is not known whether an effect happened", "run", st.run.ID, "effect", ef.ID)
-	e.Forget(st.run.ID)
+	e.drop(st)
 	return errStopped
 }
 

@@ -24,6 +24,14 @@ var (
 // runState is one run as this process knows it: the journal, and what was
 // computed since and waits for the next transaction.
 type runState struct {
+	// commits lets one transaction of the run happen at a time: two would write
+	// the same pending rows and then drop rows that neither wrote. It guards
+	// dead and ending, too.
+	commits sync.Mutex
+	// dead: this process has dropped the state; it writes no more. ending: the
+	// run is being ended; no call may begin any more.
+	dead, ending bool
+
 	mu      sync.Mutex
 	run     store.Run
 	plan    *plan
@@ -33,15 +41,27 @@ type runState struct {
 	pending []store.Step
 	settled []store.Effect
 	audit   []store.AuditDraft
-	running bool
+	// lists are the collections of loops, parsed once.
+	lists map[task.Ref][]json.RawMessage
+	// repeats counts, by step, how often an effect with an unknown outcome was
+	// asked for again.
+	repeats map[string]int
+	// bytes is what the run's values weigh.
+	bytes int
+	// running: the run's row says so. waiting: it says that the run waits.
+	running, waiting bool
+	// owes: something was journalled that must be durable before it is told.
+	owes bool
 }
 
 func newRunState(run store.Run, p *plan, input json.RawMessage) *runState {
 	return &runState{
-		run: run, plan: p,
+		run: run, plan: p, bytes: len(input),
 		values:  map[task.Ref]json.RawMessage{task.RunInput: input},
 		records: make(map[string]task.Record),
 		effects: make(map[string]store.Effect),
+		lists:   make(map[task.Ref][]json.RawMessage),
+		repeats: make(map[string]int),
 	}
 }
 
@@ -124,7 +144,7 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 		return nil, err
 	}
 	st := newRunState(run, p, input)
-	st.running = run.State == store.RunRunning
+	st.running, st.waiting = run.State == store.RunRunning, run.State == store.RunWaiting
 	for _, s := range steps {
 		rec, err := e.openRecord(run.ID, s)
 		if err != nil {
@@ -138,11 +158,18 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 	return st, nil
 }
 
-// Forget drops what this process holds of a run.
+// Forget drops what this process holds of a run. When it returns, nothing that
+// was held is being written any more, so that what is read next is current.
 func (e *Executor) Forget(run string) {
 	e.mu.Lock()
+	st := e.runs[run]
 	delete(e.runs, run)
 	e.mu.Unlock()
+	if st != nil {
+		st.commits.Lock()
+		st.dead = true
+		st.commits.Unlock()
+	}
 	e.cfg.Ended(run)
 }
 
@@ -151,6 +178,7 @@ func (st *runState) keep(key string, rec task.Record) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.records[key] = rec
+	st.bytes += weight(rec)
 	maps.Copy(st.values, rec.Values)
 }
 

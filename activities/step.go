@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -57,10 +58,14 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 	if err != nil {
 		return task.StepResult{}, true, err
 	}
-	if r, ok := e.answered(st, req); ok {
+	if r, ok := e.answered(st, req); ok && !st.mustWrite() {
 		return r, true, nil
 	}
-	result, ok, err := e.flights.join(ctx, req.Owner.Run+"\x00"+req.Key, patience, func(ctx context.Context) (task.StepResult, error) {
+	// A new owner of the run does not join a step of the one before: that one
+	// is fenced and ends with nothing. What its call came to is handed over by
+	// the effect's lane.
+	key := req.Owner.Run + "\x00" + strconv.FormatInt(req.Owner.Epoch, 10) + "\x00" + req.Key
+	result, ok, err := e.flights.join(ctx, key, patience, func(ctx context.Context) (task.StepResult, error) {
 		return e.execute(ctx, st, req)
 	})
 	switch {
@@ -87,11 +92,15 @@ func (e *Executor) answered(st *runState, req task.StepRequest) (task.StepResult
 }
 
 func (e *Executor) execute(ctx context.Context, st *runState, req task.StepRequest) (task.StepResult, error) {
-	// Another flight may have ended between the look into the journal and this one.
+	// Another flight may have ended between the look into the journal and this
+	// one, or not have got its record to the disk.
 	if r, ok := e.answered(st, req); ok {
+		if st.mustWrite() {
+			return r, e.commit(ctx, st, store.RunCommit{})
+		}
 		return r, nil
 	}
-	started := e.now()
+	started := e.started(st, req)
 	t, kind := (*flow.Task)(nil), "document"
 	if req.Pointer != "" {
 		var ok bool
@@ -123,15 +132,16 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	if err != nil {
 		return task.StepResult{}, err
 	}
-	if err := e.journal(st, req, kind, started, rec); err != nil {
+	rec = st.bound(req, rec)
+	if err := e.journal(st, req, kind, started, rec, st.parks(kind, req.Phase, rec.Result)); err != nil {
 		return task.StepResult{}, err
 	}
-	if !parks(kind, req.Phase, rec.Result) {
+	if !st.mustWrite() {
 		return rec.Result, nil
 	}
 	// What a timer or another process will follow on is durable before it is told.
 	c := store.RunCommit{}
-	if kind == string(flow.KindWait) && req.Phase == task.PhaseEnter {
+	if kind == string(flow.KindWait) && req.Phase == task.PhaseEnter && rec.Result.Wait > 0 || rec.Result.Retry && rec.Result.Wait >= flow.LongPause {
 		c.State = store.RunWaiting
 	}
 	if err := e.commit(ctx, st, c); err != nil {
@@ -140,10 +150,44 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	return rec.Result, nil
 }
 
-// parks tells whether the workflow may wait after this step, so that its
-// markers outlive this process.
-func parks(kind string, phase task.Phase, r task.StepResult) bool {
-	return kind == string(flow.KindCall) && phase == task.PhaseWhole && !r.Skipped || r.Wait > 0
+// parks tells whether a step must be durable before it is told: when the
+// workflow may wait after it, so that its markers outlive this process, and
+// after a wait, so that the row of a run whose carrier goes on without its
+// journal never says that it waits.
+func (st *runState) parks(kind string, phase task.Phase, r task.StepResult) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.waiting || kind == string(flow.KindCall) && phase == task.PhaseWhole && !r.Skipped || r.Wait > 0
+}
+
+func (st *runState) mustWrite() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.owes
+}
+
+// started is the time that a step sees: the one at which its effect was first
+// asked for, so that expressions over time make the same request again, until
+// it is known that the effect did not happen. Databases keep microseconds.
+func (e *Executor) started(st *runState, req task.StepRequest) time.Time {
+	now := e.now().Truncate(time.Microsecond)
+	if req.Effect == "" {
+		return now
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var last store.Effect
+	for key := req.Effect; ; key += other {
+		ef, ok := st.effects[key]
+		if !ok {
+			break
+		}
+		last = ef
+	}
+	if last.ID == "" || last.State == store.EffectFailed {
+		return now
+	}
+	return last.CreatedAt
 }
 
 func (e *Executor) whole(ctx context.Context, st *runState, req task.StepRequest, t *flow.Task, started time.Time) (task.Record, error) {

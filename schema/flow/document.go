@@ -21,7 +21,8 @@ type Document struct {
 	Timeout *Template
 	Do      []Task
 	// Straight says that a run never parks: no wait, listen or sub-flow
-	// anywhere, so that one workflow may carry several of its runs.
+	// anywhere, and no retry after a LongPause, so that one workflow may carry
+	// several of its runs.
 	Straight bool
 	// Digest is the lower-case hexadecimal SHA-256 of Canonical.
 	Digest string

@@ -195,7 +195,35 @@ func (d *decoder) retry(n *node, at string) *Retry {
 		}
 	}
 	o.done()
+	if r.longest() >= LongPause {
+		// Its runs may park for long, so none of them shares a carrier.
+		d.doc.Straight = false
+	}
 	return r
+}
+
+// LongPause is the pause before a retry from which on a run counts as waiting:
+// it may hibernate meanwhile, and should not hold a carrier that others share.
+const LongPause = 5 * time.Second
+
+// longest is the longest pause that the policy can come to, or LongPause when
+// that is reached.
+func (r *Retry) longest() time.Duration {
+	if r.Delay >= LongPause || r.JitterTo >= LongPause {
+		return LongPause
+	}
+	d := r.Delay
+	for n := 1; d > 0 && d < LongPause && (r.Attempts == 0 || n < r.Attempts); n++ {
+		switch r.Backoff {
+		case BackoffLinear:
+			d += r.Delay
+		case BackoffExponential:
+			d *= 2
+		case BackoffConstant:
+			return d + r.JitterTo
+		}
+	}
+	return d + r.JitterTo
 }
 
 func (d *decoder) limit(r *Retry, n *node, at string) {

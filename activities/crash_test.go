@@ -1,0 +1,141 @@
+package activities
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
+)
+
+// abandoned lets a first owner begin the step and stops it at a point, as its
+// process's death does. It returns what lets the zombie go on.
+type abandoned func(r *rig, p *process, n *run) (release func())
+
+func blocked(set func(p *process, wait func())) abandoned {
+	return func(r *rig, p *process, n *run) func() {
+		at, on, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		set(p, func() { close(at); <-on })
+		go func() {
+			defer close(over)
+			_, _ = p.step(n.whole(billTask))
+		}()
+		<-at
+		return func() { close(on); <-over }
+	}
+}
+
+var points = map[string]abandoned{
+	"before intent": blocked(func(p *process, wait func()) { p.plug.before = wait }),
+	"after intent before send": func(r *rig, p *process, n *run) func() {
+		s, ef := asking(r, p, n)
+		require.NoError(r, p.intend(r.Context(), s, &ef))
+		return func() {}
+	},
+	"after send before record": func(r *rig, p *process, n *run) func() {
+		// The other system works on it long after its caller has died.
+		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 700, When: ledger.Before}))
+		return stalled(r, p, n)
+	},
+	"after send before answer": func(r *rig, p *process, n *run) func() {
+		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 2000, When: ledger.After}))
+		return stalled(r, p, n)
+	},
+	"after answer before commit": blocked(func(p *process, wait func()) {
+		p.plug.after = func(out json.RawMessage, err error) (json.RawMessage, error) { wait(); return out, err }
+	}),
+	"after commit": func(r *rig, p *process, n *run) func() {
+		require.Nil(r, p.done(n.whole(billTask)).Fault)
+		return func() {}
+	},
+}
+
+func stalled(r *rig, p *process, n *run) func() {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_, _ = p.step(n.whole(billTask))
+	}()
+	r.eventually("the bookkeeper stalls", func() bool { return r.book.Stats().Stalled == 1 })
+	return func() { <-over }
+}
+
+// asking is the ledger's answer to the run's one call.
+func asking(r *rig, p *process, n *run) (*runState, store.Effect) {
+	st, err := p.state(r.Context(), n.owner())
+	require.NoError(r, err)
+	args := json.RawMessage(`{"body":{"currency":"EUR","lines":[{"description":"Oak","quantity":2,"sku":"A1","unit_price_cents":1050}],"order":"O-1","supplier":"sup-100"},"endpoint":"/bills","method":"POST"}`)
+	d, err := p.decide(st, billTask, store.Effect{
+		Run: n.ID, Key: billTask, Connection: r.conn.ID, Action: "http.request",
+		Digest: digest([]byte("http"), []byte("request"), []byte(r.conn.ID), args), CreatedAt: p.now(),
+	}, means{})
+	require.NoError(r, err)
+	return st, d.effect
+}
+
+// TestOwnersOneAfterTheOther abandons an owner at every point of a call and
+// lets another take the run over, for every kind of target: the effect happens
+// exactly once, or the run stops and asks. Then the zombie wakes up, and
+// nothing changes (invariant 7).
+func TestOwnersOneAfterTheOther(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Keys, ledger.Lookup, ledger.None} {
+		for name, abandon := range points {
+			t.Run(string(mode)+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				each(t, mode, func(r *rig) {
+					n := r.start(r.deploy(billFlow), `{"order":"O-1"}`)
+					release := abandon(r, r.process(), n)
+					n = n.taken()
+					second := r.process()
+					state := follow(r, second, n)
+					release()
+					bills := r.book.Stats().Bills
+					lost := mode == ledger.None && name != "before intent" && name != "after commit"
+					switch {
+					case lost:
+						require.Equal(r, store.RunUncertain, state)
+						require.LessOrEqual(r, bills, 1)
+						require.Equal(r, store.EffectUncertain, n.effects()[0].State)
+					default:
+						require.Equal(r, store.RunCompleted, state)
+						require.Equal(r, 1, bills, "bills for one order")
+						require.JSONEq(r, `{"number":"B-000001"}`, string(n.result().Output))
+						require.Len(r, n.effects(), 1)
+						require.Equal(r, store.EffectDone, n.effects()[0].State)
+					}
+					require.Equal(r, state, n.row().State, "a zombie changed the run")
+					require.Zero(r, r.book.Stats().Duplicates)
+					_, err := r.cell.Work().VerifyAudit(r.Context())
+					require.NoError(r, err)
+				})
+			})
+		}
+	}
+}
+
+// follow does what the interpreter and the engine do for a run of one call:
+// it asks until it is answered, later and later, and ends the run.
+func follow(r *rig, p *process, n *run) string {
+	var res task.StepResult
+	var err error
+	for i := range 40 {
+		if res, err = p.step(n.whole(billTask)); err == nil {
+			break
+		}
+		require.NotContains(r, err.Error(), "O-1", "a payload in an activity's error")
+		p.ahead(time.Duration(i) * settleTime / 20)
+		wait := time.NewTimer(100 * time.Millisecond)
+		<-wait.C
+	}
+	require.NoError(r, err)
+	if res.Stopped {
+		return n.row().State
+	}
+	require.Nil(r, res.Fault)
+	require.NoError(r, p.Finish(r.Context(), task.FinishRequest{Owner: n.owner(), Key: ":finish", Output: res.Output, Context: res.Context}))
+	return n.row().State
+}
