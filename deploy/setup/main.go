@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/seal/keyfile"
+)
+
+// setup is what both commands know.
+type setup struct {
+	out             string
+	data, tenon     string
+	database        string
+	trusted         string
+	apiNames        []string
+	owner, postgres int // user ids; -1 leaves the owner as it is
+}
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "setup:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return schema.Errorf(schema.CodeInvalid, "say what to set up: certificates or keys")
+	}
+	var s setup
+	flags := flag.NewFlagSet("setup", flag.ContinueOnError)
+	flags.StringVar(&s.out, "out", "/out", "`directory` with a directory for each service")
+	flags.StringVar(&s.data, "data", "/data", "data `directory` of tenon init")
+	flags.StringVar(&s.tenon, "tenon", "tenon", "the tenon `program`")
+	flags.StringVar(&s.database, "database", "postgres:5432", "`address` of PostgreSQL")
+	flags.StringVar(&s.trusted, "trusted", "/etc/tenon/tls/ca.pem", "where the services see the authority's `certificate`")
+	names := flags.String("api-names", "localhost", "`names` by which clients reach the API, with commas between them")
+	flags.IntVar(&s.owner, "owner", -1, "user `id` of the services")
+	flags.IntVar(&s.postgres, "postgres-owner", -1, "user `id` of PostgreSQL")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	s.apiNames = append(strings.Split(*names, ","), "api")
+	switch args[0] {
+	case "certificates":
+		return s.certificates()
+	case "keys":
+		return s.keys(ctx)
+	default:
+		return schema.Errorf(schema.CodeInvalid, "there is nothing called %q to set up", args[0])
+	}
+}
+
+// held says which process holds which of the keys that "tenon init" makes.
+// The root key is the host's alone, the API key the API's (see docs/security.md).
+var held = map[string][]string{
+	"api":    {"api.key", "engine-token.pub"},
+	"host":   {"root.key", "root.pub", "api.pub", "engine-token.key", "engine-token.pub"},
+	"engine": {"engine-token.pub"},
+}
+
+// keys runs "tenon init" and hands each process its own.
+func (s setup) keys(ctx context.Context) error {
+	//nolint:gosec // G204: the program is the image's own.
+	cmd := exec.CommandContext(ctx, s.tenon, "init", "--data", s.data)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "tenon init failed: %w", err)
+	}
+	for service, names := range held {
+		for _, name := range names {
+			from := filepath.Join(s.data, "keys", name)
+			text, err := os.ReadFile(from) //nolint:gosec // G304: made by tenon init.
+			if err != nil {
+				return schema.Errorf(schema.CodeUnavailable, "a key that tenon init makes is not there: %w", err)
+			}
+			mode := os.FileMode(0o600)
+			if filepath.Ext(name) == ".pub" {
+				mode = 0o644
+			}
+			err = s.write(s.owner, mode, text, service, name)
+			clear(text)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// write puts a file into a service's directory, for the service's user.
+func (s setup) write(owner int, mode os.FileMode, text []byte, path ...string) error {
+	name := filepath.Join(append([]string{s.out}, path...)...)
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "a service's directory cannot be made: %w", err)
+	}
+	if err := keyfile.Replace(name, text, mode); err != nil {
+		return err
+	}
+	if owner < 0 {
+		return nil
+	}
+	for _, p := range []string{name, dir} {
+		if err := os.Chown(p, owner, owner); err != nil {
+			return schema.Errorf(schema.CodeUnavailable, "a service's file cannot be given to it: %w", err)
+		}
+	}
+	return nil
+}
+
+// have reads what an earlier run made, nil when there is nothing.
+func (s setup) have(path ...string) []byte {
+	text, err := os.ReadFile(filepath.Join(append([]string{s.out}, path...)...)) //nolint:gosec // G304: below --out.
+	if err != nil {
+		return nil
+	}
+	return text
+}
