@@ -49,13 +49,14 @@ func serveAPI(ctx context.Context, e env) error {
 		return err
 	}
 	defer func() { _ = control.Close() }()
-	bell, err := newBell(e.bell)
+	bells, err := e.ringers()
 	if err != nil {
 		return err
 	}
+	defer bells.close()
 	server, err := api.New(api.Config{
 		Control: control, Keys: keys, APIKey: private, Operators: verifier, Connectors: connectors.Builtin(),
-		Bell: bell.ring, EngineUI: e.UIURL, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials,
+		Bell: bells.ring, EngineUI: e.UIURL, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials,
 	})
 	if err != nil {
 		return err
@@ -104,26 +105,4 @@ func listenAndServe(ctx context.Context, address string, certificate *tls.Certif
 		return schema.Errorf(schema.CodeTimeout, "requests were still under way when the API ended: %w", err)
 	}
 	return nil
-}
-
-// bellRope rings the host's bell. It is not connected, so that a host that
-// comes later is rung too.
-type bellRope struct {
-	conn *net.UnixConn
-	to   *net.UnixAddr
-}
-
-func newBell(path string) (bellRope, error) {
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
-	if err != nil {
-		return bellRope{}, schema.Errorf(schema.CodeUnavailable, "no socket for the bell: %w", err)
-	}
-	return bellRope{conn, &net.UnixAddr{Name: path, Net: "unixgram"}}, nil
-}
-
-func (b bellRope) ring(organization string) {
-	// A bell must not hold a request up: a full or missing one is passed over,
-	// and the cell's sweep finds what is new.
-	_ = b.conn.SetWriteDeadline(time.Now().Add(5 * time.Millisecond))
-	_, _ = b.conn.WriteToUnix([]byte(organization), b.to)
 }

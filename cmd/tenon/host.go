@@ -98,9 +98,18 @@ func runHost(ctx context.Context, e env) error {
 	if err := namespace(ctx, platform.Namespace); err != nil {
 		return err
 	}
+	bells, err := e.listeners()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, b := range bells {
+			_ = b.Close()
+		}
+	}()
 	host := supervisor.New(supervisor.Config{
 		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
-		Namespace: namespace, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bell: e.bell,
+		Namespace: namespace, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
 	return host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })

@@ -56,6 +56,7 @@ func root() *cobra.Command {
 		command("up", "Run everything on this machine", up),
 		command("api", "Run the API and the webhook door", serveAPI),
 		command("host", "Run the host, which runs the cells", runHost),
+		command("cell", "Run one cell's worker: for hosts, which hand it its keys", execCell),
 		command("engine", "Run the embedded engine", runEngine),
 		operatorTokenCommand(), credentialsCommand(), healthCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {

@@ -55,7 +55,7 @@ func up(ctx context.Context, e env) error {
 	p.engineBin, _ = sibling("tenon-engine")
 	e.cmd.Flags().Visit(func(f *pflag.Flag) {
 		// A secret is never an argument: a child reads it from where this process did.
-		if f.Name != "postgres-url" {
+		if f.Name != "postgres-url" && f.Name != "redis-url" {
 			p.flags = append(p.flags, "--"+f.Name+"="+f.Value.String())
 		}
 	})

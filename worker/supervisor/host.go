@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/tenonhq/tenon/schema/bell"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -47,8 +48,10 @@ type Config struct {
 	// Client is connected to the platform's namespace.
 	Client client.Client
 	// Binaries is the directory of tenon-cell and what it starts; RunDir holds
-	// the cells' socket directories; Bell is the path of the bell's socket.
-	Binaries, RunDir, Bell string
+	// the cells' socket directories.
+	Binaries, RunDir string
+	// Bells are heard for cells that have something new. They stay the caller's.
+	Bells []bell.Listener
 	// Env is the environment of the cell processes: settings of the log only.
 	Env    []string
 	Logger *slog.Logger
@@ -88,13 +91,12 @@ func (h *Host) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer w.Stop()
-	bell, err := listenBell(h.cfg.Bell)
-	if err != nil {
-		return err
-	}
-	defer bell.close()
 	rung := make(chan string, 256)
-	go bell.serve(rung)
+	var heard sync.WaitGroup
+	defer heard.Wait()
+	for _, b := range h.cfg.Bells {
+		heard.Go(func() { b.Listen(ctx, rung) })
+	}
 	ready()
 
 	tick := time.NewTicker(renewEvery)

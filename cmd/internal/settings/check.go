@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"github.com/tenonhq/tenon/schema/bell"
 	"net"
 	"net/url"
 	"slices"
@@ -93,6 +94,13 @@ func postgresURL(v string) string {
 	}
 	if query.Get("sslmode") != "verify-full" {
 		return must + "?sslmode=verify-full: beyond loopback or a Unix socket only verified TLS is used"
+	}
+	return ""
+}
+
+func redisURL(v string) string {
+	if err := bell.CheckRedisURL(v); err != nil {
+		return "an address such as rediss://user@host:6380/0: beyond loopback or a Unix socket only verified TLS is used"
 	}
 	return ""
 }

@@ -15,6 +15,8 @@ type Settings struct {
 	Data string
 	// Postgres is the database server, empty for SQLite files.
 	Postgres schema.Secret
+	// Redis carries the bell between machines, empty for one machine.
+	Redis schema.Secret
 	// API, UI and Engine are addresses to listen on; for a process that does not
 	// run the engine, Engine is where to reach it.
 	API, UI, Engine string
@@ -83,6 +85,9 @@ func build(v map[string]string) (Settings, error) {
 	}
 	if v["postgres-url"] != "" {
 		s.Postgres = schema.NewSecret([]byte(v["postgres-url"]))
+	}
+	if v["redis-url"] != "" {
+		s.Redis = schema.NewSecret([]byte(v["redis-url"]))
 	}
 	if s.RootKey == "" {
 		s.RootKey = filepath.Join(data, "keys", "root.key")

@@ -22,6 +22,7 @@ func table() []setting {
 	return []setting{
 		{name: "data", fallback: "./data", doc: "Directory of everything that is kept: databases, keys, sockets.", check: nonEmpty},
 		{name: "postgres-url", doc: "PostgreSQL for the control database, the cells and the engine, instead of SQLite files; beyond loopback or a Unix socket only with sslmode=verify-full.", secret: true, check: postgresURL},
+		{name: "redis-url", doc: "Redis that carries the bell from the APIs to the hosts when they are on several machines; beyond loopback or a Unix socket only with rediss://, verified.", secret: true, check: redisURL},
 		{name: "api-address", fallback: "127.0.0.1:8080", doc: "Where the API listens; beyond loopback only with a certificate.", check: address},
 		{name: "api-url", doc: "Where other processes reach the API, when not at api-address; https beyond loopback.", check: webURL},
 		{name: "api-ca", doc: "Certificate authority file of the API, PEM, when it is not one of the system's."},
