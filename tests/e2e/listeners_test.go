@@ -83,6 +83,7 @@ func address(t *testing.T, text string) string {
 // every process: each is on loopback, and the cells and connectors have none.
 // What each answers without a token is tried where it is made.
 func TestEveryListenerIsOnLoopback(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.start(t)
 	require.Contains(t, p.demo(t), "Everything as promised.")

@@ -20,10 +20,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bin is where "make build" puts the binaries.
+// bin is where "make build" puts the binaries, or where TENON_BIN says.
 func bin(t *testing.T, name string) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "bin", name))
+	dir := os.Getenv("TENON_BIN")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "bin")
+	}
+	path, err := filepath.Abs(filepath.Join(dir, name))
 	require.NoError(t, err)
 	_, err = os.Stat(path)
 	require.NoError(t, err, "the binaries are not built: run `make test`, or `make build` first")
@@ -63,6 +67,18 @@ func newPlatform(t *testing.T, env ...string) *platform {
 	return &platform{
 		data: filepath.Join(t.TempDir(), "data"), api: freePort(t), ui: freePort(t), engine: freePort(t), env: env,
 	}
+}
+
+// refused runs "tenon up", which must end by itself, and returns what it said.
+func (p *platform) refused(t *testing.T) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin(t, "tenon"), "up", "--data", p.data, "--api-address", p.api, "--ui-address", p.ui, "--engine-address", p.engine)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, ctx.Err(), "it did not end: %s", out)
+	require.Error(t, err)
+	return string(out)
 }
 
 // start runs "tenon up" and waits until it says that it is up.
@@ -148,9 +164,16 @@ func (p *platform) kill() {
 	<-p.ended
 }
 
-// processes lists the live processes that serve this platform's data directory
-// or descend from one that does, by name.
+// processes lists the live processes that the platform's parent started, and
+// their own, by name.
 func (p *platform) processes(t *testing.T) map[int]string {
+	t.Helper()
+	return p.below(t, p.cmd.Process.Pid)
+}
+
+// below lists a process and what it started, directly or not, by name. Those
+// that nobody has reaped yet are not among them.
+func (p *platform) below(t *testing.T, root int) map[int]string {
 	t.Helper()
 	parents, names := map[int]int{}, map[int]string{}
 	dirs, err := filepath.Glob("/proc/[0-9]*")
@@ -162,8 +185,7 @@ func (p *platform) processes(t *testing.T) map[int]string {
 		if err != nil {
 			continue
 		}
-		rest := string(stat[strings.LastIndexByte(string(stat), ')')+2:])
-		fields := strings.Fields(rest)
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+2:]))
 		if fields[0] == "Z" {
 			continue
 		}
@@ -182,13 +204,29 @@ func (p *platform) processes(t *testing.T) map[int]string {
 	out := map[int]string{}
 	for pid := range parents {
 		for at := pid; at > 1; at = parents[at] {
-			if at == p.cmd.Process.Pid {
+			if at == root {
 				out[pid] = names[pid]
 				break
 			}
 		}
 	}
 	return out
+}
+
+// gone waits until none of the processes is left, not even as a zombie that
+// the platform should have reaped.
+func (p *platform) gone(t *testing.T, processes map[int]string) {
+	t.Helper()
+	var left []string
+	require.Eventually(t, func() bool {
+		left = nil
+		for pid, name := range processes {
+			if syscall.Kill(pid, 0) == nil && !zombie(pid) {
+				left = append(left, name)
+			}
+		}
+		return len(left) == 0
+	}, 5*time.Second, 20*time.Millisecond, "processes are left: %v", left)
 }
 
 // pid finds the one process of the name.

@@ -10,21 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenonhq/tenon/schema/store/storetest"
+	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
 )
 
 // TestTheMainJob does what a newcomer does: up, the demo, and down in order.
 func TestTheMainJob(t *testing.T) {
-	for _, db := range []struct {
-		name string
-		env  func(*testing.T) []string
-	}{
-		{"SQLite", func(*testing.T) []string { return nil }},
-		{"PostgreSQL", func(t *testing.T) []string {
-			t.Helper()
-			return []string{"TENON_POSTGRES_URL=" + storetest.Postgres(t).Database(t)}
-		}},
-	} {
+	t.Parallel()
+	for _, db := range databases() {
 		t.Run(db.name, func(t *testing.T) {
 			p := newPlatform(t, db.env(t)...)
 			p.start(t)
@@ -42,9 +34,7 @@ func TestTheMainJob(t *testing.T) {
 
 			mine := p.processes(t)
 			require.Less(t, p.stop(t), 10*time.Second)
-			for pid, name := range mine {
-				require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH, "process %s is left", name)
-			}
+			p.gone(t, mine)
 		})
 	}
 }
@@ -52,6 +42,7 @@ func TestTheMainJob(t *testing.T) {
 // TestEveryProcessComesBack kills each process with -9 in turn; the parent
 // says so and starts it again, and the main job still works.
 func TestEveryProcessComesBack(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.start(t)
 	for _, name := range []string{"api", "host", "tenon-engine"} {
@@ -76,6 +67,7 @@ func TestEveryProcessComesBack(t *testing.T) {
 
 // TestNoOrphans kills the parent with -9: the kernel ends what it started.
 func TestNoOrphans(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.start(t)
 	require.Contains(t, p.demo(t), "Everything as promised.")
@@ -88,12 +80,49 @@ func TestNoOrphans(t *testing.T) {
 		require.True(t, names[n], "no process %s among %v", n, mine)
 	}
 	p.kill()
-	eventually(t, 5*time.Second, "all processes are gone", func() bool {
-		for pid := range mine {
-			if syscall.Kill(pid, 0) == nil && !zombie(pid) {
-				return false
-			}
-		}
-		return true
-	})
+	p.gone(t, mine)
+}
+
+// TestOneDirectoryOnePlatform starts a second platform on the same data
+// directory, and one on addresses that are taken: both say so and end.
+func TestOneDirectoryOnePlatform(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.start(t)
+	second := newPlatform(t)
+	second.data = p.data
+	require.Contains(t, second.refused(t), "another tenon up runs on the data directory")
+
+	for setting, take := range map[string]func(*platform){
+		"api-address":    func(o *platform) { o.api = p.api },
+		"ui-address":     func(o *platform) { o.ui = p.ui },
+		"engine-address": func(o *platform) { o.engine = p.engine },
+	} {
+		other := newPlatform(t)
+		take(other)
+		said := other.refused(t)
+		require.Contains(t, said, "setting "+setting)
+		require.Contains(t, said, "cannot be listened on")
+	}
+	status, _ := p.get(t, "/v1/ready")
+	require.Equal(t, 200, status, "the first goes on")
+}
+
+// TestASecondSignalEndsAtOnce sends SIGINT twice while a run's call hangs: the
+// second ends the parent, and the kernel what it started.
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.start(t)
+	s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
+	require.NoError(t, s.books.Control(ledger.Control{Count: 1, StallMS: 20_000, When: ledger.Before}))
+	s.accepted(t, "now", "hangs")
+	s.stalled(t, 1)
+	mine := p.processes(t)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+	eventually(t, 5*time.Second, "it drains", func() bool { return strings.Contains(p.logs(), "draining") })
+	began := time.Now()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+	p.gone(t, mine)
+	require.Less(t, time.Since(began), 2*time.Second)
 }
