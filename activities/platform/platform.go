@@ -7,6 +7,7 @@ package platform
 
 import (
 	"context"
+	"sync"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
@@ -29,12 +30,36 @@ type Config struct {
 }
 
 // Platform performs the activities of provisioning.
-type Platform struct{ cfg Config }
+type Platform struct {
+	cfg Config
+
+	mu   sync.Mutex
+	busy map[string]*sync.Mutex
+}
 
 // New returns the activities.
-func New(cfg Config) *Platform { return &Platform{cfg} }
+func New(cfg Config) *Platform { return &Platform{cfg: cfg, busy: make(map[string]*sync.Mutex)} }
 
-// Keys generates the cell's keys, once.
+// alone waits for the organization's other activities in this process: one that
+// the engine gave up on may still be at work, and must not write last.
+func (p *Platform) alone(ctx context.Context, organization string) (leave func(), err error) {
+	p.mu.Lock()
+	m, ok := p.busy[organization]
+	if !ok {
+		m = new(sync.Mutex)
+		p.busy[organization] = m
+	}
+	p.mu.Unlock()
+	m.Lock()
+	if ctx.Err() != nil {
+		m.Unlock()
+		return nil, schema.Errorf(schema.CodeTimeout, "the provisioning waited too long: %w", ctx.Err())
+	}
+	return m.Unlock, nil
+}
+
+// Keys generates the cell's keys, once: what they have sealed would be lost
+// with them.
 func (p *Platform) Keys(ctx context.Context, organization string) error {
 	_, err := p.cfg.Keys.Get(ctx, organization)
 	if schema.CodeOf(err) != schema.CodeNotFound {
@@ -44,12 +69,20 @@ func (p *Platform) Keys(ctx context.Context, organization string) error {
 	if err != nil {
 		return err
 	}
-	return p.cfg.Keys.Put(ctx, entry)
+	_, err = p.cfg.Keys.Create(ctx, entry)
+	return err
 }
 
 // Databases makes the cell's databases and keeps the addresses wrapped: the
-// API's to the API key, the cell's to the root key.
+// API's to the API key, the cell's to the root key. Asked again it makes new
+// addresses of the same databases: a host that was killed in the middle may
+// have changed the passwords without having kept them.
 func (p *Platform) Databases(ctx context.Context, organization string) error {
+	leave, err := p.alone(ctx, organization)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	entry, err := p.cfg.Keys.Get(ctx, organization)
 	if err != nil {
 		return err
@@ -85,9 +118,16 @@ func (p *Platform) Namespace(ctx context.Context, organization string) error {
 	return p.cfg.Namespace(ctx, organization)
 }
 
-// Activate opens the organization for use.
+// Activate opens the organization for use, once: asked again it does not undo
+// what an administrator has decided since.
 func (p *Platform) Activate(ctx context.Context, organization string) error {
-	if err := p.cfg.Control.SetCellState(ctx, organization, store.CellActive); err != nil {
+	leave, err := p.alone(ctx, organization)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	o, err := p.cfg.Control.GetOrganization(ctx, organization)
+	if err != nil || o.State != store.OrganizationProvisioning {
 		return err
 	}
 	return p.cfg.Control.SetOrganizationState(ctx, organization, store.OrganizationActive,

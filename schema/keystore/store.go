@@ -43,20 +43,38 @@ func Open(dir string) (*Store, error) {
 // Put writes an entry, in place of the one before; it is on disk, whole, when
 // Put returns.
 func (s *Store) Put(ctx context.Context, e Entry) error {
+	text, err := encode(ctx, e)
+	if err != nil {
+		return err
+	}
+	return keyfile.Replace(s.path(e.Organization), text, 0o600)
+}
+
+// Create writes an entry unless the organization has one; created tells which.
+// Of several that create it at once, one does: keys are never made twice.
+func (s *Store) Create(ctx context.Context, e Entry) (created bool, err error) {
+	text, err := encode(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	return keyfile.Create(s.path(e.Organization), text, 0o600)
+}
+
+func encode(ctx context.Context, e Entry) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
-		return schema.Errorf(schema.CodeTimeout, "the key store was not written: %w", err)
+		return nil, schema.Errorf(schema.CodeTimeout, "the key store was not written: %w", err)
 	}
 	if err := schema.CheckID(schema.PrefixOrganization, e.Organization); err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.whole(); err != nil {
-		return err
+		return nil, err
 	}
 	text, err := json.MarshalIndent(document{Version: entryVersion, Entry: e}, "", "  ")
 	if err != nil {
-		return schema.Errorf(schema.CodeInternal, "an entry of the key store does not encode: %w", err)
+		return nil, schema.Errorf(schema.CodeInternal, "an entry of the key store does not encode: %w", err)
 	}
-	return keyfile.Replace(s.path(e.Organization), append(text, '\n'), 0o600)
+	return append(text, '\n'), nil
 }
 
 // Get reads an organization's entry; CodeNotFound when there is none.
