@@ -45,10 +45,10 @@ func (r *report) plain(name string, value float64, unit, goal string) {
 
 func (r *report) against(name string, value float64, unit, goal string, other float64) {
 	value, other = rounded(value), rounded(other)
-	f := figure{Name: name, Value: value, Unit: unit, Goal: goal, Against: &other}
-	if other != 0 {
+	f := figure{Name: name, Value: value, Unit: unit, Goal: goal}
+	if other != 0 { // it was measured
 		ratio := rounded(value / other)
-		f.Ratio = &ratio
+		f.Against, f.Ratio = &other, &ratio
 	}
 	r.figures = append(r.figures, f)
 }

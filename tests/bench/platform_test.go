@@ -19,6 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// startPatience bounds the start of the platform.
+const startPatience = time.Minute
+
 // platform is a running "tenon up".
 type platform struct {
 	data, api, engine string
@@ -82,7 +85,9 @@ func start(b *testing.B, postgres string) *platform {
 			b.Logf("the end of the platform's log:\n%s", text[max(0, len(text)-4000):])
 		}
 	})
+	late := time.AfterFunc(startPatience, func() { _ = cmd.Process.Kill() })
 	require.True(b, saw(out, "Tenon is up"), "the platform did not come up")
+	late.Stop()
 	p.up = time.Since(began)
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	return p
