@@ -32,6 +32,8 @@ type Boot struct {
 	Binaries string `json:"binaries"`
 	// ReadWrite are the directories of the cell's databases.
 	ReadWrite []string `json:"read_write"`
+	// ReadOnly are the files that its connections to the databases read.
+	ReadOnly []string `json:"read_only,omitempty"`
 	// Capacity bounds the runs carried at once.
 	Capacity int `json:"capacity"`
 }

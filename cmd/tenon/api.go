@@ -27,7 +27,7 @@ func serveAPI(ctx context.Context, e env) error {
 		return err
 	}
 	if err := confine.Apply(confine.Policy{
-		ReadOnly:  []string{e.APIKey, e.verifier, e.cellKeys},
+		ReadOnly:  append([]string{e.APIKey, e.verifier, e.cellKeys}, store.TLSFiles(e.controlURL())...),
 		ReadWrite: []string{e.control, e.cells, e.run},
 	}); err != nil {
 		return err

@@ -160,7 +160,7 @@ func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 	b := worker.Boot{
 		Organization: c.organization, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
 		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Binaries: cfg.Binaries, Capacity: cfg.Capacity,
-		ReadWrite: directories(urls, runDir),
+		ReadWrite: directories(urls, runDir), ReadOnly: store.TLSFiles(urls.Door, urls.Work),
 	}
 	for _, k := range opened.Private {
 		b.Private = append(b.Private, append([]byte(nil), k.Reveal()...))
