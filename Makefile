@@ -52,7 +52,11 @@ bench: build ## Measure the figures of docs/performance.md; writes bench.json.
 
 .PHONY: compose-smoke
 compose-smoke: ## Run the compose file where a Docker engine exists.
-	docker compose up --build --wait && curl -fsS --cacert deploy/tls/ca.pem https://localhost:8443/v1/ready && docker compose down -v
+	@mkdir -p $(BIN)
+	docker compose up --build --wait
+	docker compose cp api:/etc/tenon/tls/ca.pem $(BIN)/compose-ca.pem
+	curl -fsS --cacert $(BIN)/compose-ca.pem https://localhost:8443/v1/ready
+	docker compose down -v
 
 .PHONY: clean
 clean: ## Remove what was built; ./data stays.
