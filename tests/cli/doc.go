@@ -24,6 +24,9 @@
 //     one at a time, with `tctl namespace describe`.
 //   - `tctl batch`, `batch-v2`, `workflow reset`, `workflow run`, `workflow
 //     start`, `schedule create`: an operator starts nothing; Tenon does.
+//   - A signal with an input: tctl decodes through the codec endpoint and does
+//     not encode. A cell drops a signal whose input it did not seal, and says
+//     so in its log. Signals without input arrive.
 //   - It knows nothing of what Temporal gained after 1.18: workflow updates,
 //     worker deployments, user metadata, Nexus. Events of those kinds in a
 //     history appear by number, or not at all.
