@@ -4,6 +4,7 @@ BIN := bin
 export CGO_ENABLED := 0
 GOBUILD := go build -ldflags "-s -w"
 BINARIES := tenon tenon-engine tenon-cell tenon-connector tenon-eval tenon-launcher
+EXAMPLES := bookkeeper demo
 
 .DEFAULT_GOAL := help
 
@@ -16,17 +17,20 @@ build: ## Build all binaries into ./bin, showing progress.
 	@mkdir -p $(BIN)
 	@for b in $(BINARIES); do echo "building $$b"; $(GOBUILD) -o $(BIN)/$$b ./cmd/$$b || exit 1; done
 
+.PHONY: build-examples
+build-examples: build
+	@for b in $(EXAMPLES); do $(GOBUILD) -o $(BIN)/$$b ./examples/$$b || exit 1; done
+
 .PHONY: up
 up: build ## Run everything on embedded defaults, under ./data.
 	@exec $(BIN)/tenon up
 
 .PHONY: demo
-demo: build ## Do the main job beside a running `make up`, printing each step.
-	@$(GOBUILD) -o $(BIN)/bookkeeper ./examples/bookkeeper && $(GOBUILD) -o $(BIN)/demo ./examples/demo
+demo: build-examples ## Do the main job beside a running `make up`, printing each step.
 	@exec $(BIN)/demo
 
 .PHONY: test
-test: build ## Pass all tests, on SQLite and on PostgreSQL.
+test: build-examples ## Pass all tests, on SQLite and on PostgreSQL.
 	go test -count=1 -timeout 20m -p 2 $$(go list ./... | grep -v /tests/cli)
 
 .PHONY: test-cli

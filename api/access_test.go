@@ -93,9 +93,9 @@ func body(id string) string {
 		"create-source":       `{"name":"next","flow":"billing"}`,
 		"deploy-flow":         `{"document":{}}`,
 		"start-run":           `{"input":1}`,
-		"cancel-run":          `{}`, "retry-run": `{}`,
-		"resolve-run":     `{"effect":"eff_1","outcome":"failed"}`,
-		"decode-payloads": `{"payloads":[]}`,
+		"cancel-run":          `{}`,
+		"resolve-run":         `{"effect":"eff_1","outcome":"failed"}`,
+		"decode-payloads":     `{"payloads":[]}`,
 	}[id]
 }
 

@@ -49,14 +49,6 @@ func (s *Server) registerCommands() {
 			store.RunPending, store.RunRunning, store.RunWaiting, store.RunUncertain)
 	})
 	handle(s, huma.Operation{
-		OperationID: "retry-run", Method: http.MethodPost, Path: "/v1/runs/{run}/retry", Tags: tags,
-		Summary: "Run a failed run on from where it failed", DefaultStatus: http.StatusAccepted,
-		Description: "What was done is taken from the journal and not done again.",
-	}, write, func(ctx context.Context, c *caller, in *commandRun) (*Output[Commanded], error) {
-		return s.command(ctx, c, in.Run, config.CommandRetry, config.Command{Reason: in.Body.Reason},
-			store.RunFailed, store.RunCanceled)
-	})
-	handle(s, huma.Operation{
 		OperationID: "resolve-run", Method: http.MethodPost, Path: "/v1/runs/{run}/resolve", Tags: tags,
 		Summary: "Decide an uncertain effect", DefaultStatus: http.StatusAccepted,
 	}, write, s.resolve)

@@ -86,7 +86,6 @@ func TestRunDetail(t *testing.T) {
 	p.must(http.StatusUnprocessableEntity, resolve(`{"effect":"`+schema.NewID(schema.PrefixEffect)+`","outcome":"done"}`), nil)
 	p.must(http.StatusUnprocessableEntity, resolve(`{"effect":"`+effect+`","outcome":"maybe"}`), nil)
 	p.must(http.StatusUnprocessableEntity, resolve(`{"effect":"`+effect+`","outcome":"retry","output":{}}`), nil)
-	p.must(http.StatusConflict, p.call("POST", "/v1/runs/"+id+"/retry", o.bound, `{}`), nil)
 	rings := p.rung(o.org)
 	var said api.Commanded
 	p.must(http.StatusAccepted, resolve(`{"effect":"`+effect+`","outcome":"done","output":{"number":"B-1"},"reason":"seen in the books"}`), &said)
@@ -107,13 +106,12 @@ func TestCommandsFitTheState(t *testing.T) {
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
-	for state, want := range map[string]map[string]int{
-		store.RunRunning: {"cancel": 202, "retry": 409}, store.RunWaiting: {"cancel": 202, "retry": 409},
+	for state, want := range map[string]int{
+		store.RunPending: 202, store.RunRunning: 202, store.RunWaiting: 202, store.RunUncertain: 202,
+		store.RunCompleted: 409, store.RunFailed: 409, store.RunCanceled: 409,
 	} {
 		id := o.run(o.called(), state)
-		for verb, status := range want {
-			assert.Equal(t, status, p.call("POST", "/v1/runs/"+id+"/"+verb, o.bound, `{}`).status, state+" "+verb)
-		}
+		assert.Equal(t, want, p.call("POST", "/v1/runs/"+id+"/cancel", o.bound, `{}`).status, state)
 	}
 }
 

@@ -114,7 +114,6 @@ type Result struct {
 const (
 	CommandCancel  = "cancel"
 	CommandResolve = "resolve"
-	CommandRetry   = "retry"
 )
 
 // The outcomes a person can give an uncertain effect.
@@ -127,7 +126,7 @@ const (
 	OutcomeRetry = "retry"
 )
 
-// Command is the arguments of a command; empty for cancel and retry.
+// Command is the arguments of a command; empty for cancel.
 type Command struct {
 	// Effect is the id of the effect that is resolved.
 	Effect  string          `json:"effect,omitempty"`

@@ -118,7 +118,7 @@ type Command struct {
 	ID        string
 	Namespace string
 	Run       string
-	// Kind is cancel, resolve or retry.
+	// Kind is cancel or resolve.
 	Kind       string
 	ArgsSealed []byte
 	By         string

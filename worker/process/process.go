@@ -131,9 +131,9 @@ func Keep(ctx context.Context, name string, logger *slog.Logger, begin func(cont
 			if time.Since(born) > steady {
 				backoff = firstBackoff
 			}
-			logger.WarnContext(ctx, "a process ended and is started again", "process", name, "pid", p.PID, "how", ending(p), "after", backoff)
+			logger.WarnContext(ctx, "a process ended and is started again", "child", name, "pid", p.PID, "how", ending(p), "after", backoff)
 		} else if ctx.Err() == nil {
-			logger.ErrorContext(ctx, "a process could not be started and is tried again", "process", name, "error", err, "after", backoff)
+			logger.ErrorContext(ctx, "a process could not be started and is tried again", "child", name, "error", err, "after", backoff)
 		}
 		t := time.NewTimer(backoff)
 		select {
