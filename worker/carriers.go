@@ -38,16 +38,15 @@ type carrier struct {
 }
 
 // groups divides runs among carriers, by index. Straight-through runs share
-// one; a run that may park is carried alone.
+// as few as may be; a run that may park is carried alone.
 func groups(runs []store.Run) [][]int {
-	size := min(carrierSize, (len(runs)+startsAtOnce-1)/startsAtOnce)
 	var out [][]int
 	last := -1 // the group of straight-through runs that has room
 	for i, run := range runs {
 		switch {
 		case !run.Straight:
 			out = append(out, []int{i})
-		case last >= 0 && len(out[last]) < size:
+		case last >= 0 && len(out[last]) < carrierSize:
 			out[last] = append(out[last], i)
 		default:
 			last = len(out)
