@@ -113,6 +113,11 @@ func createDatabases(server *config.SQL, log serverlog.Logger, names ...string) 
 		if err := db.CreateDatabase(name); err != nil {
 			return schema.Errorf(schema.CodeUnavailable, "the database %s cannot be made: %w", name, err)
 		}
+		// PUBLIC may connect to a database unless told otherwise, and PUBLIC is
+		// the cells' roles, too. The name is a plain identifier.
+		if err := db.Exec(`REVOKE ALL ON DATABASE "` + name + `" FROM PUBLIC`); err != nil {
+			return schema.Errorf(schema.CodeUnavailable, "the database %s cannot be closed to others: %w", name, err)
+		}
 	}
 	return nil
 }
