@@ -66,7 +66,7 @@ func stalled(r *rig, p *process, n *run) func() {
 
 // asking is the ledger's answer to the run's one call.
 func asking(r *rig, p *process, n *run) (*runState, store.Effect) {
-	st, err := p.state(r.Context(), n.owner())
+	st, err := p.state(r.Context(), n.owner(), true)
 	require.NoError(r, err)
 	args := json.RawMessage(`{"body":{"currency":"EUR","lines":[{"description":"Oak","quantity":2,"sku":"A1","unit_price_cents":1050}],"order":"O-1","supplier":"sup-100"},"endpoint":"/bills","method":"POST"}`)
 	d, err := p.decide(st, billTask, store.Effect{

@@ -19,14 +19,11 @@ import (
 // the result, status and audit in one transaction. A run that another carrier
 // owns, or that has ended, is left as it is.
 func (e *Executor) Finish(ctx context.Context, req task.FinishRequest) error {
-	st, err := e.state(ctx, req.Owner)
-	if errors.Is(err, errStopped) {
-		return nil
+	st, err := e.state(ctx, req.Owner, false)
+	if err == nil {
+		err = e.quiet(ctx, st)
 	}
-	if err != nil {
-		return err
-	}
-	if err = e.quiet(ctx, st); err == nil {
+	if err == nil {
 		err = e.finish(ctx, st, req)
 	}
 	switch {

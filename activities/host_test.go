@@ -72,7 +72,7 @@ func TestSandboxedConnector(t *testing.T) {
 	t.Run("fenced", func(t *testing.T) {
 		r := newRig(t, storetest.SQLite(t), ledger.Keys)
 		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), real(r)
-		_, err := p.state(t.Context(), n.owner())
+		_, err := p.state(t.Context(), n.owner(), true)
 		require.NoError(t, err)
 		n.taken()
 		require.True(t, p.done(n.whole(billTask)).Stopped)
@@ -81,7 +81,7 @@ func TestSandboxedConnector(t *testing.T) {
 	t.Run("database away", func(t *testing.T) {
 		r := newRig(t, storetest.SQLite(t), ledger.Keys)
 		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), real(r)
-		_, err := p.state(t.Context(), n.owner())
+		_, err := p.state(t.Context(), n.owner(), true)
 		require.NoError(t, err)
 		require.NoError(t, r.cell.Close())
 		_, err = p.step(n.whole(billTask))

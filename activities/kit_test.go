@@ -159,7 +159,9 @@ type process struct {
 	plug     *plug
 	mu       sync.Mutex
 	requeued []string
-	ended    int
+	// forgets: the carrier that asks is that of a process before this one.
+	forgets bool
+	ended   int
 }
 
 func (r *rig) process() *process {
@@ -333,6 +335,17 @@ func (p *process) step(req task.StepRequest) (task.StepResult, error) { return p
 func (p *process) local(req task.StepRequest) (task.StepResult, error) { return p.ask(req, true) }
 
 func (p *process) ask(req task.StepRequest, local bool) (out task.StepResult, err error) {
+	if !p.forgets {
+		// As every carrier does that is started for a run not primed here.
+		if _, err := p.Recall(p.rig.Context(), task.RecallRequest{Owner: req.Owner}); err != nil {
+			return out, err
+		}
+	}
+	return p.unrecalled(req, local)
+}
+
+// unrecalled asks for a carrier of a process before this one.
+func (p *process) unrecalled(req task.StepRequest, local bool) (out task.StepResult, err error) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quietLogger{})
 	env := suite.NewTestActivityEnvironment()
@@ -359,7 +372,7 @@ func (p *process) done(req task.StepRequest) task.StepResult {
 // value is a journalled value as the next step sees it.
 func (p *process) value(n *run, ref task.Ref) string {
 	p.rig.Helper()
-	st, err := p.state(p.rig.Context(), n.owner())
+	st, err := p.state(p.rig.Context(), n.owner(), true)
 	require.NoError(p.rig, err)
 	v, err := st.value(ref)
 	require.NoError(p.rig, err)

@@ -41,12 +41,14 @@ do:
 		n, first := r.start(doc, `{"order":"O-1"}`), r.process()
 		out := first.done(n.plain("/do/0/set", task.PhaseWhole, "")).Output
 		second := r.process()
+		second.forgets = true
 		req := n.whole("/do/1/bill")
 		req.Input = out
 		require.True(r, second.done(req).Stopped)
 		require.Equal(r, []string{n.ID}, second.requeued)
 		require.Empty(r, n.effects())
 
+		second.forgets = false
 		n = n.taken()
 		out = second.done(n.plain("/do/0/set", task.PhaseWhole, "")).Output
 		req = n.whole("/do/1/bill")
@@ -63,6 +65,27 @@ do:
 	})
 }
 
+// TestLostDecision: the engine knows a branch that was decided by a process that
+// died before it was journalled. Its carrier could go on, every value being
+// there, but the next walk might decide otherwise: it is given back instead.
+func TestLostDecision(t *testing.T) {
+	each(t, ledger.Keys, func(r *rig) {
+		doc := r.deploy(`
+do:
+  - pick: { switch: [{ even: { when: '${ now % 2 == 0 }', then: bill } }, { odd: { then: end } }] }
+  - bill:` + billFlow[len("\ndo:\n  - bill:"):])
+		n, first := r.start(doc, `{"order":"O-1"}`), r.process()
+		first.done(n.plain("/do/0/pick", task.PhaseWhole, ""))
+		second := r.process()
+		second.forgets = true
+		require.True(r, second.done(n.whole("/do/1/bill")).Stopped)
+		require.NoError(r, second.Finish(r.Context(), task.FinishRequest{Owner: n.owner(), Key: ":finish"}))
+		require.Equal(r, []string{n.ID, n.ID}, second.requeued)
+		require.Equal(r, store.RunPending, n.row().State)
+		require.Zero(r, r.book.Stats().Creations)
+	})
+}
+
 // TestWaiting: a wait is on the disk before it is told, says how much of it is
 // left to whoever asks later, and the row stops saying so before what follows.
 func TestWaiting(t *testing.T) {
@@ -72,6 +95,7 @@ func TestWaiting(t *testing.T) {
 		require.Equal(r, time.Hour, p.done(enter).Wait)
 		require.Equal(r, store.RunWaiting, n.row().State)
 		later := r.process()
+		later.forgets = true // The same carrier, in the engine all the while.
 		later.ahead(40 * time.Minute)
 		left := later.done(enter).Wait
 		require.InDelta(r, float64(20*time.Minute), float64(left), float64(time.Minute))
@@ -216,7 +240,7 @@ func TestCustomErrorType(t *testing.T) {
 func TestRecall(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy(billFlow), `{}`), r.process()
-	st, err := p.state(t.Context(), n.owner())
+	st, err := p.state(t.Context(), n.owner(), true)
 	require.NoError(t, err)
 	const steps = 2*task.RecallPage + 1
 	for i := range steps {

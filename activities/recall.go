@@ -11,7 +11,7 @@ import (
 // Recall answers one page of what the journal holds of a run, in the order of
 // the keys (activity [task.Recall]).
 func (e *Executor) Recall(ctx context.Context, req task.RecallRequest) (task.RecallResult, error) {
-	st, err := e.state(ctx, req.Owner)
+	st, err := e.state(ctx, req.Owner, true)
 	if errors.Is(err, errStopped) {
 		return task.RecallResult{Stopped: true}, nil
 	}

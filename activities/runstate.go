@@ -96,8 +96,12 @@ func (e *Executor) input(event store.Event) (json.RawMessage, error) {
 	return payload.Input(), nil
 }
 
-// state returns the run for its owner, loaded when this process does not hold it.
-func (e *Executor) state(ctx context.Context, o task.Owner) (*runState, error) {
+// state returns the run for its owner. When this process does not hold it, it is
+// loaded for an owner that recalls its journal, or for one that waited: a wait
+// is on the disk with all before it. Any other owner may have been told of
+// steps that were never journalled, and would go on from decisions that the
+// next walk does not come to again: it gets errLost.
+func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runState, error) {
 	e.mu.Lock()
 	st, ok := e.runs[o.Run]
 	e.mu.Unlock()
@@ -110,6 +114,9 @@ func (e *Executor) state(ctx context.Context, o task.Owner) (*runState, error) {
 	st, err := e.load(ctx, o)
 	if err != nil {
 		return nil, err
+	}
+	if !recalls && !st.waiting {
+		return nil, errLost
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

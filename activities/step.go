@@ -51,12 +51,10 @@ func heartbeat(ctx context.Context) (stop func()) {
 }
 
 func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience time.Duration) (task.StepResult, bool, error) {
-	st, err := e.state(ctx, req.Owner)
-	if errors.Is(err, errStopped) {
-		return task.StepResult{Stopped: true}, true, nil
-	}
+	st, err := e.state(ctx, req.Owner, false)
 	if err != nil {
-		return task.StepResult{}, true, err
+		result, err := e.stopped(req.Owner.Run, err)
+		return result, true, err
 	}
 	if r, ok := e.answered(st, req); ok && !st.mustWrite() {
 		return r, true, nil
@@ -68,15 +66,23 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 	result, ok, err := e.flights.join(ctx, key, patience, func(ctx context.Context) (task.StepResult, error) {
 		return e.execute(ctx, st, req)
 	})
-	switch {
-	case errors.Is(err, errStopped):
-		return task.StepResult{Stopped: true}, true, nil
-	case errors.Is(err, errLost):
-		e.Forget(req.Owner.Run)
-		e.cfg.Requeue(req.Owner.Run)
-		return task.StepResult{Stopped: true}, true, nil
+	if err != nil {
+		result, err = e.stopped(req.Owner.Run, err)
 	}
 	return result, ok, err
+}
+
+// stopped turns an error that ends an owner's work into its answer. A run that
+// was lost is handed back first.
+func (e *Executor) stopped(run string, err error) (task.StepResult, error) {
+	switch {
+	case errors.Is(err, errLost):
+		e.Forget(run)
+		e.cfg.Requeue(run)
+	case !errors.Is(err, errStopped):
+		return task.StepResult{}, err
+	}
+	return task.StepResult{Stopped: true}, nil
 }
 
 // answered looks the step up in the journal. A timeout whose expiry was
