@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,10 +120,15 @@ func rest() []call {
 }
 
 // refused says whether a call was turned away for who made it. A poll that
-// waits, or a workflow that is not there, was let in.
-func refused(t *testing.T, conn *grpc.ClientConn, bearer, namespace string, c call) bool {
+// waits, or a workflow that is not there, was let in. Only a poll that is
+// expected to be let in is cut short: a slow machine refuses late.
+func refused(t *testing.T, conn *grpc.ClientConn, bearer, namespace string, c call, expected bool) bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(bearing(t.Context(), bearer), 400*time.Millisecond)
+	limit := 30 * time.Second
+	if strings.HasPrefix(c.name, "Poll") && !expected {
+		limit = 500 * time.Millisecond
+	}
+	ctx, cancel := context.WithTimeout(bearing(t.Context(), bearer), limit)
 	defer cancel()
 	return status.Code(c.do(ctx, conn, namespace)) == codes.PermissionDenied
 }
@@ -155,18 +161,19 @@ func TestWhoMayDoWhat(t *testing.T) {
 			t.Parallel()
 			for _, c := range works() {
 				signal := c.name == "SignalWorkflowExecution" && who.name == "operator"
-				assert.Equal(t, !who.works && !signal, refused(t, conn, who.bearer, own.org, c), "%s in its own namespace", c.name)
-				assert.True(t, refused(t, conn, who.bearer, other.org, c), "%s in another's", c.name)
+				want := !who.works && !signal
+				assert.Equal(t, want, refused(t, conn, who.bearer, own.org, c, want), "%s in its own namespace", c.name)
+				assert.True(t, refused(t, conn, who.bearer, other.org, c, true), "%s in another's", c.name)
 				// A malformed task token is refused before anybody is asked who they are.
-				assert.True(t, c.name == "RespondActivityTaskCompleted" || refused(t, conn, who.bearer, "", c), "%s in no namespace", c.name)
+				assert.True(t, c.name == "RespondActivityTaskCompleted" || refused(t, conn, who.bearer, "", c, true), "%s in no namespace", c.name)
 			}
 			for _, c := range reads() {
-				assert.Equal(t, !who.reads, refused(t, conn, who.bearer, own.org, c), "%s in its own namespace", c.name)
-				assert.True(t, refused(t, conn, who.bearer, other.org, c), "%s in another's", c.name)
+				assert.Equal(t, !who.reads, refused(t, conn, who.bearer, own.org, c, !who.reads), "%s in its own namespace", c.name)
+				assert.True(t, refused(t, conn, who.bearer, other.org, c, true), "%s in another's", c.name)
 			}
 			for _, c := range rest() {
-				assert.True(t, refused(t, conn, who.bearer, own.org, c), c.name)
-				assert.True(t, refused(t, conn, who.bearer, other.org, c), c.name)
+				assert.True(t, refused(t, conn, who.bearer, own.org, c, true), c.name)
+				assert.True(t, refused(t, conn, who.bearer, other.org, c, true), c.name)
 			}
 		})
 	}
@@ -183,8 +190,8 @@ func TestNamespaceByID(t *testing.T) {
 		c := public("DescribeNamespace", workflows.DescribeNamespace, func(n string) *workflowservice.DescribeNamespaceRequest {
 			return &workflowservice.DescribeNamespaceRequest{Namespace: n, Id: about.GetNamespaceInfo().GetId()}
 		})
-		assert.True(t, refused(t, conn, mint(t, shared.signer, token.RoleCell, own.org), name, c), "as %q", name)
-		assert.True(t, refused(t, conn, mint(t, shared.signer, token.RoleOperator, own.org), name, c), "as %q", name)
+		assert.True(t, refused(t, conn, mint(t, shared.signer, token.RoleCell, own.org), name, c, true), "as %q", name)
+		assert.True(t, refused(t, conn, mint(t, shared.signer, token.RoleOperator, own.org), name, c, true), "as %q", name)
 	}
 }
 
