@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,8 +32,7 @@ func startBooks(b *testing.B) *books {
 	k.target.token = "bench-" + strings.Repeat("k", 32)
 	require.NoError(b, os.WriteFile(filepath.Join(k.directory, "token"), []byte(k.target.token), 0o600))
 	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), binary(b, "bookkeeper"), "-dir", k.directory)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(b, cmd.Start())
+	spawn(b, cmd)
 	b.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()

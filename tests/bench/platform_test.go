@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,13 +94,20 @@ func start(b *testing.B, postgres string) *platform {
 	return p
 }
 
-// spawn starts a process that ends with this one, and returns its output.
+// spawn starts a process that the kernel ends with this one, and returns its
+// output. Such a signal is tied to the thread that forks, which is kept for it.
 func spawn(b *testing.B, cmd *exec.Cmd) *bufio.Reader {
 	b.Helper()
 	out, err := cmd.StdoutPipe()
 	require.NoError(b, err)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(b, cmd.Start())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		started <- cmd.Start()
+		select {}
+	}()
+	require.NoError(b, <-started)
 	return bufio.NewReader(out)
 }
 
