@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	sdklog "go.temporal.io/sdk/log"
 )
@@ -10,7 +11,9 @@ import (
 // EngineLog returns the logger for a client or worker of the engine. The SDK
 // calls ordinary steps of its own information, and each of its pollers warns of
 // each attempt while the engine is away; to an operator both are debugging:
-// who needs the engine says so itself, once. Errors stay errors.
+// who needs the engine says so itself, once. Errors stay errors, but for an
+// activity's failed attempt, which is repeated, and is debugging when nobody
+// waits for it any more.
 func EngineLog(logger *slog.Logger) sdklog.Logger {
 	return sdklog.NewStructuredLogger(slog.New(demoted{logger.Handler()}))
 }
@@ -25,6 +28,22 @@ func demote(l slog.Level) slog.Level {
 	return slog.LevelDebug
 }
 
+// attemptFailed is how the SDK begins to tell of an activity's failed attempt.
+const attemptFailed = "Activity error."
+
+// given tells whether the line is about something that was given up on purpose.
+func given(r slog.Record) bool {
+	canceled := false
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "Error" {
+			err, ok := a.Value.Any().(error)
+			canceled = ok && strings.Contains(err.Error(), context.Canceled.Error())
+		}
+		return !canceled
+	})
+	return canceled
+}
+
 // Enabled implements [slog.Handler].
 func (d demoted) Enabled(ctx context.Context, l slog.Level) bool {
 	return d.Handler.Enabled(ctx, demote(l))
@@ -33,6 +52,15 @@ func (d demoted) Enabled(ctx context.Context, l slog.Level) bool {
 // Handle implements [slog.Handler].
 func (d demoted) Handle(ctx context.Context, r slog.Record) error {
 	r.Level = demote(r.Level)
+	if r.Message == attemptFailed {
+		r.Level = slog.LevelWarn
+		if given(r) {
+			r.Level = slog.LevelDebug
+		}
+	}
+	if !d.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
 	return d.Handler.Handle(ctx, r)
 }
 

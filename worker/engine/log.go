@@ -57,12 +57,24 @@ func (l logger) With(tags ...tag.Tag) serverlog.Logger {
 
 func (l logger) write(level slog.Level, msg string, tags []tag.Tag) {
 	ctx := context.Background()
-	if l.ending.Load() || slices.ContainsFunc(expected, func(start string) bool { return strings.HasPrefix(msg, start) }) {
+	if l.ending.Load() || givenUp(tags) || slices.ContainsFunc(expected, func(start string) bool { return strings.HasPrefix(msg, start) }) {
 		level = slog.LevelDebug
 	}
 	if l.to.Enabled(ctx, level) {
 		l.to.Log(ctx, level, msg, attributes(tags)...)
 	}
+}
+
+// givenUp tells whether the line is about a request whose caller did not wait
+// for its end, such as a worker that was killed.
+func givenUp(tags []tag.Tag) bool {
+	return slices.ContainsFunc(tags, func(t tag.Tag) bool {
+		err, ok := t.Value().(string)
+		if e, is := t.Value().(error); is {
+			err, ok = e.Error(), true
+		}
+		return ok && t.Key() == "error" && strings.Contains(err, context.Canceled.Error())
+	})
 }
 
 func attributes(tags []tag.Tag) []any {
