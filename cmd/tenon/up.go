@@ -113,7 +113,8 @@ func (p *parent) openLog() (done func(), err error) {
 func (p *parent) childEnv() []string {
 	var out []string
 	for _, kv := range os.Environ() {
-		if strings.HasPrefix(kv, "TENON_") || strings.HasPrefix(kv, "PATH=") || strings.HasPrefix(kv, "HOME=") || strings.HasPrefix(kv, "SSL_CERT_") {
+		if strings.HasPrefix(kv, "TENON_") || strings.HasPrefix(kv, "PATH=") || strings.HasPrefix(kv, "HOME=") || strings.HasPrefix(kv, "SSL_CERT_") ||
+			strings.HasPrefix(kv, "AWS_") || strings.HasPrefix(kv, "GOOGLE_") {
 			out = append(out, kv)
 		}
 	}

@@ -59,6 +59,8 @@ func (s setting) value(flags *pflag.FlagSet, lookup func(string) (string, bool),
 		switch {
 		case named:
 			return s.read(path)
+		case direct && managed(v):
+			return s.fetch(v)
 		case direct:
 			return v, nil
 		}
@@ -121,7 +123,7 @@ func checkFile(f *os.File, values map[string]string) error {
 		if !ok {
 			return schema.Errorf(schema.CodeInvalid, "the file of settings has %q, which is no setting", name)
 		}
-		if !s.secret || strings.HasPrefix(v, fileScheme) {
+		if !s.secret || strings.HasPrefix(v, fileScheme) || managed(v) {
 			continue
 		}
 		if info, err := f.Stat(); err != nil || info.Mode().Perm()&0o077 != 0 {

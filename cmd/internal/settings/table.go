@@ -69,7 +69,7 @@ func Markdown() string {
 		}
 		doc := s.doc
 		if s.secret {
-			doc += " Secret: never an argument; `--" + s.name + "-file`, `" + envName(s.name) + "_FILE` or `file:/path` name a file of mode 0600 that holds it."
+			doc += " Secret: never an argument; `--" + s.name + "-file`, `" + envName(s.name) + "_FILE` or `file:/path` name a file of mode 0600 that holds it, `awssecretsmanager://NAME?region=REGION&decoder=string` or `gcpsecretmanager://projects/PROJECT/secrets/NAME?decoder=string` a secret manager that does."
 		}
 		b.WriteString("| `--" + s.name + "` | `" + envName(s.name) + "` | " + fallback + " | " + doc + " |\n")
 	}
