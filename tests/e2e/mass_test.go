@@ -22,7 +22,7 @@ func TestManyRunsAreTakenUp(t *testing.T) {
 	p := newPlatform(t)
 	p.start(t)
 	s := newShop(t, p, ledger.Keys, map[string]string{"now": billing(""), "later": billing(waiting(15 * time.Second))})
-	require.NoError(t, s.books.Control(ledger.Control{Count: calls, StallMS: 60_000, When: ledger.Before}))
+	require.NoError(t, s.books.Control(ledger.Control{Count: calls, StallMS: 12_000, When: ledger.Before}))
 	var orders []string
 	deliver := func(flow string, n int) {
 		var senders sync.WaitGroup

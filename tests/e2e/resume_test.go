@@ -44,7 +44,7 @@ func TestRunsGoOn(t *testing.T) {
 			s.reach(t, 20*time.Second, "completed", 1)
 			s.accepted(t, "later", "waits")
 			s.reach(t, 20*time.Second, "waiting", 1)
-			require.NoError(t, s.books.Control(ledger.Control{Count: 1, StallMS: 20_000, When: ledger.Before}))
+			require.NoError(t, s.books.Control(ledger.Control{Count: 1, StallMS: 10_000, When: ledger.Before}))
 			s.accepted(t, "now", "under-way")
 			s.stalled(t, 1)
 
