@@ -61,10 +61,11 @@ func provisionPostgres(ctx context.Context, adminURL, org string) (Provisioned, 
 	return Provisioned{API: CellURLs{Door: api, Work: api}, Cell: CellURLs{Door: cell, Work: cell}}, nil
 }
 
-// ensureRole makes a role that can do nothing but log in.
+// ensureRole makes a role that can do nothing but log in. One that is there
+// gets the new password: what it was made without, only a superuser may name again.
 func ensureRole(ctx context.Context, db *sql.DB, role, secret string) error {
-	const can = " LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION CONNECTION LIMIT 32 PASSWORD "
-	_, err := db.ExecContext(ctx, "CREATE ROLE "+pq.QuoteIdentifier(role)+can+pq.QuoteLiteral(secret))
+	const can = " LOGIN CONNECTION LIMIT 32 PASSWORD "
+	_, err := db.ExecContext(ctx, "CREATE ROLE "+pq.QuoteIdentifier(role)+" NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"+can+pq.QuoteLiteral(secret))
 	if hasState(err, "42710", "23505") { // it exists, or is being made
 		_, err = db.ExecContext(ctx, "ALTER ROLE "+pq.QuoteIdentifier(role)+can+pq.QuoteLiteral(secret))
 	}

@@ -82,6 +82,29 @@ func TestFilesAreForTheirOwnerOnly(t *testing.T) {
 	require.GreaterOrEqual(t, found, 4, "two databases, and a log of one that is open")
 }
 
+// A role that may make databases and roles is enough, again and again.
+func TestProvisionWithoutASuperuser(t *testing.T) {
+	b := storetest.PostgreSQL(t)
+	db := dial(t, b.ControlURL, "public")
+	_, err := db.ExecContext(t.Context(), "CREATE ROLE provisioner LOGIN CREATEDB CREATEROLE PASSWORD 'provisioner'")
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "GRANT CONNECT ON DATABASE postgres TO provisioner")
+	require.NoError(t, err)
+	u, err := url.Parse(b.Admin.PostgresURL)
+	require.NoError(t, err)
+	u.User, u.Path = url.UserPassword("provisioner", "provisioner"), "/postgres"
+	admin := store.Admin{PostgresURL: u.String()}
+	org := schema.NewID(schema.PrefixOrganization)
+	for range 2 {
+		made, err := store.Provision(t.Context(), admin, org)
+		require.NoError(t, err)
+		c, err := store.OpenCell(t.Context(), made.Cell, store.SideCell)
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+	}
+	require.NoError(t, store.Deprovision(t.Context(), admin, org))
+}
+
 // Invariant 2: a cell's roles are shut out of every other database, and each
 // side out of the other's tables.
 func TestPostgresRoles(t *testing.T) {
