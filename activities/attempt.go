@@ -242,10 +242,11 @@ func (a *attempt) settle(ctx context.Context, out json.RawMessage, err error) (j
 	if v == absent {
 		state = store.EffectFailed
 	}
+	if v == happened || v == absent {
+		// Until it is committed, for an owner that takes the run over before.
+		a.e.lanes.leave(a.lane, remains{a.effect, state, o})
+	}
 	if a.fenced() {
-		if v == happened || v == absent {
-			a.e.lanes.leave(a.lane, remains{a.effect, state, o})
-		}
 		return nil, nil, errStopped
 	}
 	switch v {

@@ -16,8 +16,8 @@ type lanes struct {
 	left map[string]remains
 }
 
-// remains is what a call came to whose owner lost the run meanwhile: the next
-// owner in this process records it.
+// remains is what a call came to, until it is committed: when its owner loses
+// the run before, the next one in this process records it.
 type remains struct {
 	effect  store.Effect
 	state   string

@@ -371,3 +371,20 @@ func TestInputIsTheBody(t *testing.T) {
 	out := p.done(n.plain("/do/0/set", task.PhaseWhole, "")).Output
 	require.JSONEq(t, `{"got":"text"}`, p.value(n, out))
 }
+
+// TestHandoverBeforeCommit: the run changes hands in this process between the
+// answer and its commit; the new owner is told what the call came to.
+func TestHandoverBeforeCommit(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t), ledger.None)
+	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
+	var next *run
+	p.plug.after = func(out json.RawMessage, err error) (json.RawMessage, error) {
+		next = n.taken() // Fenced in the database, unknown to the process yet.
+		return out, err
+	}
+	require.True(t, p.done(n.whole(billTask)).Stopped)
+	p.plug.after = nil
+	require.Nil(t, p.done(next.whole(billTask)).Fault)
+	require.EqualValues(t, 1, r.book.Stats().Creations)
+	require.Equal(t, store.EffectDone, next.effects()[0].State)
+}

@@ -153,6 +153,9 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	if err := e.commit(ctx, st, c); err != nil {
 		return task.StepResult{}, err
 	}
+	if req.Effect != "" {
+		e.lanes.take(lane(st.run.ID, req.Effect))
+	}
 	return rec.Result, nil
 }
 

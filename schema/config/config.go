@@ -26,7 +26,8 @@ type Connection struct {
 type Lookup struct {
 	// Action is a read action of the connection's connector.
 	Action string `json:"action"`
-	// With is the action's input; "${ $key }" stands for the effect's key.
+	// With is the action's input; "${ $key }" stands for the effect's key and
+	// "${ $input }" for the arguments of its call.
 	With json.RawMessage `json:"with"`
 	// Found is an expression over the action's output, "${ … }", that yields
 	// the effect's own output, or null when the effect did not happen.
