@@ -37,10 +37,10 @@ func (s setup) certificates() error {
 		return err
 	}
 	for service, names := range map[string][]string{
-		"postgres": {"postgres", "localhost"}, "engine": {"engine", "localhost"}, "api": s.apiNames,
+		"postgres": {"postgres", "localhost"}, "redis": {"redis", "localhost"}, "engine": {"engine", "localhost"}, "api": s.apiNames,
 	} {
 		owner := s.owner
-		if service == "postgres" {
+		if service == "postgres" || service == "redis" {
 			owner = s.postgres
 		}
 		if !good(s.have(service, "tls.pem"), authority.certificate, names, now) {
@@ -49,7 +49,7 @@ func (s setup) certificates() error {
 			}
 		}
 	}
-	return errors.Join(s.passwords(), s.directories())
+	return errors.Join(s.passwords(), s.redis(), s.directories())
 }
 
 // directories gives the services those that they write to.

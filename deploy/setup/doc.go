@@ -2,7 +2,7 @@
 // once, before they start; it may be repeated.
 //
 //	setup certificates    a private authority, a certificate for each listener,
-//	                      and a password for each role of the database
+//	                      and a password for each role of the database and for Redis
 //	setup keys            runs "tenon init", and gives each process the keys that it holds
 //
 // Each service has a directory of its own below --out, for the volume that no

@@ -19,6 +19,8 @@ type setup struct {
 	data, tenon     string
 	database        string
 	trusted         string
+	redisAddress    string
+	redisPrivate    string
 	apiNames        []string
 	owner, postgres int // user ids; -1 leaves the owner as it is
 }
@@ -41,9 +43,11 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&s.tenon, "tenon", "tenon", "the tenon `program`")
 	flags.StringVar(&s.database, "database", "postgres:5432", "`address` of PostgreSQL")
 	flags.StringVar(&s.trusted, "trusted", "/etc/tenon/tls/ca.pem", "where the services see the authority's `certificate`")
+	flags.StringVar(&s.redisAddress, "redis", "redis:6379", "`address` of Redis")
+	flags.StringVar(&s.redisPrivate, "redis-private", "/private", "where Redis sees its own `directory`")
 	names := flags.String("api-names", "localhost", "`names` by which clients reach the API, with commas between them")
 	flags.IntVar(&s.owner, "owner", -1, "user `id` of the services")
-	flags.IntVar(&s.postgres, "postgres-owner", -1, "user `id` of PostgreSQL")
+	flags.IntVar(&s.postgres, "postgres-owner", -1, "user `id` of PostgreSQL and Redis")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 
 func made(t *testing.T) setup {
 	t.Helper()
-	s := setup{out: t.TempDir(), database: "postgres:5432", trusted: "/ca.pem", apiNames: []string{"api", "127.0.0.1"}, owner: -1, postgres: -1}
+	s := setup{out: t.TempDir(), database: "postgres:5432", trusted: "/ca.pem", redisAddress: "redis:6379", redisPrivate: "/private", apiNames: []string{"api", "127.0.0.1"}, owner: -1, postgres: -1}
 	require.NoError(t, s.certificates())
 	return s
 }
@@ -47,7 +47,7 @@ func TestCertificatesVerify(t *testing.T) {
 	s := made(t)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(s.have("public", "ca.pem")))
-	for service, names := range map[string][]string{"api": {"api", "127.0.0.1"}, "engine": {"engine", "localhost"}, "postgres": {"postgres"}} {
+	for service, names := range map[string][]string{"api": {"api", "127.0.0.1"}, "engine": {"engine", "localhost"}, "postgres": {"postgres"}, "redis": {"redis"}} {
 		block, _ := pem.Decode(s.have(service, "tls.pem"))
 		require.NotNil(t, block, service)
 		c, err := x509.ParseCertificate(block.Bytes)

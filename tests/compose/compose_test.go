@@ -33,7 +33,7 @@ func project(t *testing.T) *types.Project {
 		Environment: types.Mapping{},
 	})
 	require.NoError(t, err)
-	require.Subset(t, slices.Collect(maps.Keys(p.Services)), []string{"postgres", "engine", "api", "host"})
+	require.Subset(t, slices.Collect(maps.Keys(p.Services)), []string{"postgres", "redis", "engine", "api", "host"})
 	return p
 }
 
@@ -130,10 +130,10 @@ func TestServicesAreConfined(t *testing.T) {
 			assert.True(t, s.ReadOnly, name)
 		}
 	}
-	for _, name := range []string{"database", "engine"} {
+	for _, name := range []string{"database", "engine", "bell"} {
 		assert.True(t, p.Networks[name].Internal, "network %s leads outside", name)
 	}
-	for _, name := range []string{"postgres", "engine"} {
+	for _, name := range []string{"postgres", "redis", "engine"} {
 		for n := range p.Services[name].Networks {
 			assert.True(t, p.Networks[n].Internal, "%s reaches outside", name)
 		}

@@ -149,7 +149,9 @@ func newStage(t *testing.T) *stage {
 	cluster := storetest.Postgres(t)
 	out, ca := filepath.Join(s.dir, "out"), filepath.Join(s.dir, "out", "public", "ca.pem")
 	database := "localhost:" + strconv.Itoa(cluster.Port)
-	certificates := []string{"certificates", "--out", out, "--database", database, "--trusted", ca, "--api-names", "localhost"}
+	redis := freePort(t)
+	certificates := []string{"certificates", "--out", out, "--database", database, "--trusted", ca, "--api-names", "localhost",
+		"--redis", "localhost:" + redis, "--redis-private", filepath.Join(out, "redis")}
 	s.setup(t, nil, certificates...)
 	s.database(t, cluster)
 	api, engine, ui := freePort(t), freePort(t), freePort(t)
@@ -265,6 +267,7 @@ func call(ctx context.Context, t assert.TestingT, client *http.Client, method, a
 // database and the keys of each process suffice; a cell is made, wakes and runs a flow.
 func TestTheServicesWorkTogether(t *testing.T) {
 	s := newStage(t)
+	s.redis(t)
 	for _, name := range []string{"engine", "api", "host"} {
 		s.start(t, name)
 	}
@@ -300,6 +303,7 @@ func TestTheServicesWorkTogether(t *testing.T) {
 			assert.Equal(c, "completed", run["state"])
 		}
 	}, patience, 100*time.Millisecond)
+	s.bell(t)
 	s.nobodyElse(t)
 }
 
