@@ -73,7 +73,8 @@ func run(ctx context.Context, s settings) error {
 	}
 	c, err := client.DialContext(ctx, client.Options{
 		HostPort: s.engine, Namespace: s.namespace, HeadersProvider: bearer(strings.TrimSpace(string(token))),
-		Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		Logger:            sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
 	})
 	if err != nil {
 		return err
