@@ -36,6 +36,9 @@ const (
 	lockPatience = 10 * time.Second
 	// connectorIdle ends a connector that nobody has used for so long.
 	connectorIdle = 2 * time.Minute
+	// keptConnections is how many unused connections to one target are kept: as
+	// many as a connector uses at a time, or a busy one would shake hands anew.
+	keptConnections = 32
 	// evaluators per cell; one batch runs in each at a time.
 	evaluators = 2
 	// evaluatorMemory bounds an evaluator's data segment.
@@ -100,7 +103,7 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 	r := newRelay(boot.Organization, cell, data, engine, boot.Capacity, logger)
 	r.executor = activities.New(activities.Config{
 		Organization: boot.Organization, Owner: schema.NewID(schema.PrefixHost), Cell: cell,
-		Data: data, Private: private, Evaluator: eval, Connectors: pool, Broker: broker.New(broker.Config{}),
+		Data: data, Private: private, Evaluator: eval, Connectors: pool, Broker: broker.New(broker.Config{MaxIdle: keptConnections}),
 		Logger: logger, Requeue: func(run string) { r.again(run) }, Ended: r.ended,
 	})
 
@@ -198,8 +201,12 @@ func dial(boot Boot, data seal.DataKeys, bearer *atomic.Value, logger *slog.Logg
 		return nil, err
 	}
 	c, err := client.Dial(client.Options{
-		ConnectionOptions: client.ConnectionOptions{TLS: transport, TLSDisabled: transport == nil},
-		HostPort:          boot.Engine, Namespace: boot.Organization, Logger: EngineLog(logger),
+		ConnectionOptions: client.ConnectionOptions{
+			TLS: transport, TLSDisabled: transport == nil,
+			// What is sent is sealed, and does not get smaller.
+			GrpcCompression: &client.GrpcCompressionNone{},
+		},
+		HostPort: boot.Engine, Namespace: boot.Organization, Logger: EngineLog(logger),
 		HeadersProvider:  headers{bearer},
 		DataConverter:    codec.DataConverter(boot.Organization, data),
 		FailureConverter: codec.FailureConverter(boot.Organization, data),
