@@ -158,7 +158,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 			Flow: ev.Flow, FlowVersion: ev.FlowVersion, Digest: ev.Digest,
 			State: store.RunPending, Epoch: 1, CreatedAt: time.Now().UTC(),
 		}
-		doc, err := r.executor.Document(ev.Digest)
+		doc, err := r.executor.Document(ev.Digest) //nolint:contextcheck // Workflow code asks for documents without one.
 		switch {
 		case err == nil:
 			run.Straight = doc.Straight
@@ -175,7 +175,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	r.follow(runs)
 	carried := runs[:0:0]
 	for i, run := range runs {
-		if err := r.executor.Prime(run, events[i]); err != nil {
+		if err := r.executor.Prime(run, events[i]); err != nil { //nolint:contextcheck // The document is in memory.
 			r.refuse(ctx, run, err)
 			continue
 		}

@@ -166,11 +166,11 @@ func (p *parent) keep(ctx context.Context) error {
 	}
 	go p.announce(ctx, client)
 	<-ctx.Done()
-	p.logger.Info("draining")
+	p.logger.InfoContext(ctx, "draining")
 	upper.Wait()
 	stopEngine()
 	lower.Wait()
-	p.logger.Info("stopped")
+	p.logger.InfoContext(ctx, "stopped")
 	return nil
 }
 
@@ -255,7 +255,7 @@ func (p *parent) announce(ctx context.Context, client *http.Client) {
 		case <-t.C:
 		}
 	}
-	fmt.Fprintf(os.Stdout, `
+	_, _ = fmt.Fprintf(os.Stdout, `
 Tenon is up (%.1f s).
 
   API            %s

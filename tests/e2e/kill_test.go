@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -37,9 +38,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 				// Some answers are lost after the bill was written.
 				require.NoError(t, s.books.Control(ledger.Control{Count: 2, Drop: true, When: ledger.After}))
 				stream.more(t, 12)
-				for pid, name := range p.processes(t) {
-					seen[pid] = name
-				}
+				maps.Copy(seen, p.processes(t))
 				for _, name := range victims {
 					pid := p.pid(t, name)
 					require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
@@ -60,9 +59,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 				require.True(t, stream.events[r.Event], "a run of no accepted event")
 			}
 			s.bills(t, orders...)
-			for pid, name := range p.processes(t) {
-				seen[pid] = name
-			}
+			maps.Copy(seen, p.processes(t))
 			require.NotContains(t, p.logs(), "panic")
 			require.Less(t, p.stop(t), 10*time.Second)
 			p.gone(t, seen)

@@ -53,7 +53,7 @@ func Start(s Spec) (*Process, error) {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		cmd := exec.Command(s.Path, s.Args...) //nolint:gosec,noctx // Our own binaries; ended by Stop, not by a context.
+		cmd := exec.Command(s.Path, s.Args...) //nolint:noctx // Our own binaries; ended by Stop, not by a context.
 		cmd.Env, cmd.ExtraFiles = s.Env, s.Files
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if s.Stdout != nil {

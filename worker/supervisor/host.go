@@ -171,7 +171,7 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 			delete(h.cells, row.Organization)
 			h.mu.Unlock()
 			if err := h.cfg.Control.ReleaseCell(context.WithoutCancel(ctx), h.id, row.Organization); err != nil {
-				h.cfg.Logger.Warn("a lease could not be given back; it expires", "organization", row.Organization, "error", err)
+				h.cfg.Logger.WarnContext(ctx, "a lease could not be given back; it expires", "organization", row.Organization, "error", err)
 			}
 		}()
 		if row.State == store.CellProvisioning {

@@ -43,6 +43,7 @@ func TestAHostKeepsItsIdentity(t *testing.T) {
 // under its own id, on both databases; another host's stay that one's.
 func TestAHostRetakesItsOwnCellsOnly(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		t.Helper()
 		require.NoError(t, store.MigrateControl(t.Context(), b.ControlURL))
 		control := b.Control(t)
 		now := time.Now().UTC()
