@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
@@ -59,5 +58,3 @@ func uses(variable string, templates ...*flow.Template) bool {
 	}
 	return false
 }
-
-func quoted(s string) []byte { return []byte(strconv.Quote(s)) }

@@ -44,7 +44,7 @@ type createConnection struct {
 		Connector         string          `json:"connector" minLength:"1" maxLength:"64"`
 		Settings          json.RawMessage `json:"settings,omitempty"`
 		Use               *seal.Use       `json:"use,omitempty" doc:"Required before a credential can be entered."`
-		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$" doc:"Header that carries an effect's key; Idempotency-Key by default, empty when the system knows none."`
+		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$" doc:"Header that carries an effect's key; such as Idempotency-Key, for a system that is known to honour it. Empty, the default: an effect whose outcome is not known is never repeated."`
 		Lookup            *config.Lookup  `json:"lookup,omitempty"`
 	}
 }
@@ -169,7 +169,7 @@ func (s *Server) checkSetup(connector string, setup config.Connection) error {
 }
 
 func (s *Server) createConnection(ctx context.Context, c *caller, in *createConnection) (*Output[Connection], error) {
-	setup := config.Connection{Settings: in.Body.Settings, IdempotencyHeader: "Idempotency-Key", Lookup: in.Body.Lookup}
+	setup := config.Connection{Settings: in.Body.Settings, Lookup: in.Body.Lookup}
 	if len(setup.Settings) == 0 {
 		setup.Settings = json.RawMessage("{}")
 	}

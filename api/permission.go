@@ -40,12 +40,6 @@ func Permissions() []Permission {
 	}
 }
 
-// platformPermissions are what a platform key can hold: it makes
-// organizations and their keys, and sees nothing that is theirs.
-func platformPermissions() []Permission {
-	return []Permission{OrganizationRead, OrganizationWrite, KeysRead, KeysWrite}
-}
-
 // grants says whether held covers wanted.
 func grants(held []string, wanted Permission) bool {
 	resource, _, _ := strings.Cut(string(wanted), ":")

@@ -15,7 +15,7 @@ import (
 
 // Problem is an error as RFC 9457 has it (invariant 10). It never holds a
 // value that came in with the request.
-type Problem struct {
+type Problem struct { //nolint:errname // The name of RFC 9457.
 	Type      string      `json:"type" example:"about:blank" doc:"Always about:blank: the code tells problems apart."`
 	Title     string      `json:"title" example:"Not Found" doc:"The HTTP status in words."`
 	Status    int         `json:"status" example:"404"`

@@ -234,7 +234,7 @@ func TestConnectionRules(t *testing.T) {
 	var shown api.Connection
 	p.must(http.StatusOK, p.call("GET", "/v1/connections/x", o.bound, ""), &shown)
 	assert.Equal(t, "suspended", shown.State)
-	assert.Equal(t, "Idempotency-Key", shown.IdempotencyHeader)
+	assert.Empty(t, shown.IdempotencyHeader, "that a system honours keys is never assumed")
 	require.NotNil(t, shown.Use)
 	assert.Equal(t, []string{"a.example"}, shown.Use.Hosts)
 }

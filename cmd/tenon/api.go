@@ -61,7 +61,7 @@ func serveAPI(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	return listenAndServe(ctx, e.API, certificate, server.Handler(), e.logger)
 }
 
@@ -98,7 +98,7 @@ func listenAndServe(ctx context.Context, address string, certificate *tls.Certif
 		return schema.Errorf(schema.CodeUnavailable, "the API stopped: %w", err)
 	case <-ctx.Done():
 	}
-	logger.Info("the API drains")
+	logger.InfoContext(ctx, "the API drains")
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
 	defer cancel()
 	if err := server.Shutdown(patience); err != nil && !errors.Is(err, http.ErrServerClosed) {

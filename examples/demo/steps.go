@@ -20,6 +20,7 @@ func (d *demo) connect(ctx context.Context) error {
 	use := seal.Use{Hosts: []string{d.books.host}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: d.books.ca}
 	err := d.prod.do(ctx, "POST", "/v1/connections", 201, map[string]any{
 		"name": "books", "connector": "http", "settings": map[string]any{"base_url": "https://" + d.books.host}, "use": use,
+		"idempotency_header": "Idempotency-Key",
 	}, &c)
 	if err != nil {
 		return err

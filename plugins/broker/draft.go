@@ -30,8 +30,6 @@ type draft struct {
 	query   string
 	body    []byte
 	maxBody int64
-	// protected are header names the connector may no longer set: the broker does.
-	protected []string
 }
 
 // draft checks a connector's request. Nothing of it is trusted (invariant 4).

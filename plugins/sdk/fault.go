@@ -16,7 +16,7 @@ const (
 
 // Fault is a failure that the flow sees and may catch. It quotes no secret and
 // no more of a reply than helps.
-type Fault struct {
+type Fault struct { //nolint:errname // The specification's word.
 	// Type is one of the Fault constants.
 	Type string `json:"type"`
 	// Status is an HTTP status code; 0 stands for the type's usual one.

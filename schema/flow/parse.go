@@ -87,7 +87,7 @@ type mode int
 const (
 	// modeLenient, when the document says nothing: fields typed as expressions
 	// need no "${ }".
-	modeLenient mode = iota
+	modeLenient mode = iota //nolint:unused // The zero value: what a decoder starts with.
 	// modeStrict: every expression stands in "${ }".
 	modeStrict
 	// modeLoose: every string is tried as an expression and stands for itself

@@ -172,13 +172,6 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-func microsAt(t *time.Time) int64 {
-	if t == nil {
-		return 0
-	}
-	return micros(*t)
-}
-
 func fromMicros(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

@@ -130,6 +130,7 @@ func (t *tenant) connect(b *testing.B, to target) {
 	use := seal.Use{Hosts: []string{to.host}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: to.ca}
 	t.do(b, "POST", "/v1/connections", map[string]any{
 		"name": "books", "connector": "http", "settings": map[string]any{"base_url": "https://" + to.host}, "use": use,
+		"idempotency_header": "Idempotency-Key",
 	}, &c)
 	var s struct {
 		PublicKey    seal.PublicKey `json:"public_key"`

@@ -68,8 +68,8 @@ func newShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]strin
 
 	use := seal.Use{Hosts: []string{books.Address()}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: books.CA()}
 	connection := map[string]any{"name": "books", "connector": "http", "settings": map[string]any{"base_url": books.URL()}, "use": use}
-	if mode == ledger.None {
-		connection["idempotency_header"] = ""
+	if mode == ledger.Keys {
+		connection["idempotency_header"] = "Idempotency-Key"
 	}
 	var made struct{ ID string }
 	s.must(t, http.MethodPost, "/v1/connections", 201, connection, &made)

@@ -1,9 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -103,11 +103,11 @@ func pin(certificate *tls.Certificate) (*tls.Config, error) {
 	want := certificate.Certificate[0]
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		// The chain is not verified by name; VerifyPeerCertificate compares the
-		// whole certificate instead.
+		// The chain is not verified by name; VerifyConnection compares the
+		// whole certificate instead, of resumed sessions too.
 		InsecureSkipVerify: true, //nolint:gosec // Pinned below.
-		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
-			if len(raw) == 0 || string(raw[0]) != string(want) {
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if len(s.PeerCertificates) == 0 || !bytes.Equal(s.PeerCertificates[0].Raw, want) {
 				return schema.Errorf(schema.CodeUnauthenticated, "the frontend's certificate is not ours")
 			}
 			return nil

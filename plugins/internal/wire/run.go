@@ -13,9 +13,9 @@ import (
 const maxAsks = 16
 
 var (
-	// ErrUnresponsive: the action did not end in time after it was asked to.
+	// ErrUnresponsive says that the action did not end in time after it was asked to.
 	ErrUnresponsive = errors.New("the action did not end when it was cancelled")
-	// ErrProtocol: the connector does not keep to the protocol.
+	// ErrProtocol says that the connector does not keep to the protocol.
 	ErrProtocol = errors.New("the connector does not keep to the protocol")
 )
 

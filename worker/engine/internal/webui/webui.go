@@ -136,7 +136,7 @@ func (s *server) rightHost(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if s.aliases[r.Host] && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		// One origin only, or the cookie and the codec endpoint would not match.
-		http.Redirect(w, r, s.origin+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+		http.Redirect(w, r, s.origin+r.URL.RequestURI(), http.StatusTemporaryRedirect) //nolint:gosec // The origin is ours and fixed.
 		return false
 	}
 	http.Error(w, "this host is not served here", http.StatusMisdirectedRequest)
