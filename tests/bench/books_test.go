@@ -29,8 +29,8 @@ type books struct {
 func startBooks(b *testing.B) *books {
 	b.Helper()
 	k := &books{directory: b.TempDir()}
-	k.target.token = "bench-" + strings.Repeat("k", 32)
-	require.NoError(b, os.WriteFile(filepath.Join(k.directory, "token"), []byte(k.target.token), 0o600))
+	k.token = "bench-" + strings.Repeat("k", 32)
+	require.NoError(b, os.WriteFile(filepath.Join(k.directory, "token"), []byte(k.token), 0o600))
 	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), binary(b, "bookkeeper"), "-dir", k.directory)
 	spawn(b, cmd)
 	b.Cleanup(func() {
@@ -47,7 +47,7 @@ func startBooks(b *testing.B) *books {
 	k.ca = string(ca)
 	roots := x509.NewCertPool()
 	require.True(b, roots.AppendCertsFromPEM(ca))
-	k.client = newClient("https://"+k.host, k.target.token, roots)
+	k.client = newClient("https://"+k.host, k.token, roots)
 	return k
 }
 

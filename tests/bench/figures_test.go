@@ -64,20 +64,20 @@ func rounded(v float64) float64 {
 
 func (r *report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nfigure\tvalue\tunit\tgoal\tagainst\tratio")
+	_, _ = fmt.Fprintln(t, "\nfigure\tvalue\tunit\tgoal\tagainst\tratio")
 	for _, f := range r.figures {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, number(&f.Value), f.Unit, f.Goal, number(f.Against), number(f.Ratio))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, number(&f.Value), f.Unit, f.Goal, number(f.Against), number(f.Ratio))
 	}
 	_ = t.Flush()
 	for _, s := range r.shares {
-		fmt.Fprintf(t, "\nprocessor time of %s\tms a flow\n", s.name)
+		_, _ = fmt.Fprintf(t, "\nprocessor time of %s\tms a flow\n", s.name)
 		names := make([]string, 0, len(s.of))
 		for name := range s.of {
 			names = append(names, name)
 		}
 		slices.SortFunc(names, func(x, y string) int { return int(s.of[y] - s.of[x]) })
 		for _, name := range names {
-			fmt.Fprintf(t, "  %s\t%.2f\n", name, milliseconds(s.of[name])/float64(s.flows))
+			_, _ = fmt.Fprintf(t, "  %s\t%.2f\n", name, milliseconds(s.of[name])/float64(s.flows))
 		}
 		_ = t.Flush()
 	}

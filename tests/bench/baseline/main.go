@@ -122,7 +122,9 @@ func serve(ctx context.Context, c client.Client) error {
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})}
-	fmt.Fprintln(os.Stdout, listener.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
+		return err
+	}
 	go func() {
 		<-ctx.Done()
 		_ = server.Close()
