@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/cucumber/godog"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/task"

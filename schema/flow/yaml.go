@@ -10,7 +10,7 @@ import (
 	"math/big"
 	"strings"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/tenonhq/tenon/schema"
 )
