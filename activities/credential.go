@@ -52,7 +52,7 @@ type opener struct{ a *attempt }
 // them was changed after the credential was entered, and nothing is sent.
 func (o opener) Open(ctx context.Context) (*broker.Credential, error) {
 	c, err := o.a.credential(ctx)
-	switch schema.CodeOf(err) { //nolint:exhaustive // The others are the infrastructure's.
+	switch schema.CodeOf(err) {
 	case "":
 		o.a.used()
 	case schema.CodeRefused, schema.CodeNotFound, schema.CodeInvalid:

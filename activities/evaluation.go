@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"time"
 
 	"github.com/tenonhq/tenon/activities/evaluate"
@@ -197,9 +198,7 @@ func (s *scope) run(ctx context.Context) (evaluate.Result, error) {
 	if err != nil {
 		return r, err
 	}
-	for name, v := range r.Values {
-		s.batch.Values[name] = v
-	}
+	maps.Copy(s.batch.Values, r.Values)
 	s.batch.Evals = nil
 	return r, nil
 }

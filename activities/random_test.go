@@ -93,8 +93,13 @@ func play(r *rig, mode ledger.Mode, seed uint64) {
 	}
 	for range 3 {
 		faults := []ledger.Control{
-			{Count: 1, Drop: true}, {Count: 1, Drop: true, When: ledger.After}, {Count: 1, Fail: 500, When: ledger.After},
-			{Count: 1, Fail: 429}, {Count: 1, StallMS: 50}, {Count: 1, StallMS: 50, When: ledger.After, Drop: true}, {},
+			{Count: 1, Drop: true},
+			{Count: 1, Drop: true, When: ledger.After},
+			{Count: 1, Fail: 500, When: ledger.After},
+			{Count: 1, Fail: 429},
+			{Count: 1, StallMS: 50},
+			{Count: 1, StallMS: 50, When: ledger.After, Drop: true},
+			{},
 		}
 		if err := r.book.Control(faults[rng.IntN(len(faults))]); err != nil {
 			r.Error(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -281,13 +282,13 @@ func (s *scope) settle(ctx context.Context) (rec task.Record, ok bool, err error
 // specification's order.
 func branches(cases []flow.Case) *flow.Template {
 	expr := "-1"
-	for i := len(cases) - 1; i >= 0; i-- {
+	for i, v := range slices.Backward(cases) {
 		index := string(mustJSON(i))
-		if cases[i].When == nil {
+		if v.When == nil {
 			expr = index
 			continue
 		}
-		expr = "if (" + expression(cases[i].When) + ") then " + index + " else " + expr + " end"
+		expr = "if (" + expression(v.When) + ") then " + index + " else " + expr + " end"
 	}
 	return &flow.Template{JSON: mustJSON("${ " + expr + " }")}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,10 +176,8 @@ func (s *Server) operator(hc huma.Context, text string) (*caller, error) {
 	if !ok || schema.CheckID(schema.PrefixOrganization, org) != nil {
 		return nil, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
 	}
-	for _, allowed := range claims.Namespaces {
-		if allowed == org {
-			return &caller{actor: "operator:" + claims.Subject, org: org, permissions: []string{string(RunsRead)}}, nil
-		}
+	if slices.Contains(claims.Namespaces, org) {
+		return &caller{actor: "operator:" + claims.Subject, org: org, permissions: []string{string(RunsRead)}}, nil
 	}
 	return nil, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
 }

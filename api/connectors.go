@@ -93,7 +93,7 @@ func showConnector(m sdk.Manifest) Connector {
 		Auth: []ConnectorAuth{}, Actions: []ConnectorAction{},
 	}
 	for _, a := range m.Auth {
-		c.Auth = append(c.Auth, ConnectorAuth{Scheme: string(a.Scheme), Title: a.Title})
+		c.Auth = append(c.Auth, ConnectorAuth{Scheme: a.Scheme, Title: a.Title})
 	}
 	for _, a := range m.Actions {
 		c.Actions = append(c.Actions, ConnectorAction{

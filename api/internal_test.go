@@ -83,7 +83,7 @@ func FuzzParseCredential(f *testing.F) {
 func FuzzPointer(f *testing.F) {
 	f.Add("[0]", "a.b[1].c")
 	f.Fuzz(func(t *testing.T, index, path string) {
-		for _, token := range strings.Split(pointer(index, path), "/") {
+		for token := range strings.SplitSeq(pointer(index, path), "/") {
 			if !plainName(token) {
 				t.Fatal("a pointer repeats what is no name")
 			}

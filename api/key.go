@@ -31,7 +31,7 @@ var keyEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPad
 func newKey() (id string, text schema.Secret, hash []byte) {
 	id = schema.NewID(schema.PrefixKey)
 	secret := make([]byte, secretSize)
-	rand.Read(secret) //nolint:errcheck // crypto/rand.Read never returns an error.
+	rand.Read(secret)
 	hash = hashKey(id, secret)
 	plain := []byte(keyPrefix + strings.TrimPrefix(id, string(schema.PrefixKey)+"_") + "_")
 	plain = keyEncoding.AppendEncode(plain, secret)

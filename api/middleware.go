@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -81,7 +82,7 @@ func (s *Server) line(ctx context.Context, r *http.Request, t *trace, answer *re
 	}
 	attrs := []slog.Attr{
 		slog.String("request", t.id), slog.String("route", route), slog.Int("status", answer.status),
-		slog.Int64("bytes", int64(answer.bytes)), slog.Duration("took", took),
+		slog.Int64("bytes", answer.bytes), slog.Duration("took", took),
 	}
 	for _, a := range []slog.Attr{slog.String("organization", organization), slog.String("namespace", namespace), slog.String("actor", actor)} {
 		if a.Value.String() != "" {
@@ -130,9 +131,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // writeRaw answers with a problem outside of an operation.
 func writeRaw(w http.ResponseWriter, p *Problem) {
-	for name, values := range p.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	// The connection is all that can fail, and then nobody listens.

@@ -1,7 +1,6 @@
 package schema_test
 
 import (
-	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,7 +49,7 @@ func TestCheckIDRefusesAndDoesNotQuote(t *testing.T) {
 		require.Error(t, err, "%q", bad)
 		assert.Equal(t, schema.CodeInvalid, schema.CodeOf(err))
 		var e *schema.Error
-		require.True(t, errors.As(err, &e))
+		require.ErrorAs(t, err, &e)
 		for _, said := range []string{e.Message, e.Hint, e.Error()} {
 			assert.NotContains(t, said, "canary")
 			if len(bad) > 8 {

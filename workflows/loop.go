@@ -65,8 +65,7 @@ func (r *run) needsItems(f *flow.For) bool {
 // variables. It errs on the side of yes: a name found anywhere in a template's
 // text counts, and so does an escape that may hide one.
 func mention(tasks []flow.Task, each, at []byte) bool {
-	var templates func(ts ...*flow.Template) bool
-	templates = func(ts ...*flow.Template) bool {
+	templates := func(ts ...*flow.Template) bool {
 		for _, t := range ts {
 			if t == nil || t.Literal {
 				continue

@@ -35,7 +35,7 @@ func (c *chaos) play(t *testing.T, recall bool) {
 }
 
 func documentOf(seed uint64, timeouts bool) *generator {
-	return &generator{Rand: rand.New(rand.NewPCG(seed, 1)), timeouts: timeouts} //nolint:gosec // A test's dice.
+	return &generator{Rand: rand.New(rand.NewPCG(seed, 1)), timeouts: timeouts}
 }
 
 // FuzzInterpreter: whatever the document and whatever the answers, the

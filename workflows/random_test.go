@@ -173,7 +173,7 @@ func newChaos(seed uint64, doc *flow.Document) *chaos {
 func (c *chaos) dice(key string) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key))
-	return rand.New(rand.NewPCG(c.seed, h.Sum64())) //nolint:gosec // A test's dice.
+	return rand.New(rand.NewPCG(c.seed, h.Sum64()))
 }
 
 // Step is the activity; only the regular one is always healthy.

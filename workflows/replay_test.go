@@ -43,7 +43,7 @@ func corpus(t *testing.T) (library, map[string]string) {
 	require.NoError(t, err)
 	lib, digests := library{}, map[string]string{}
 	for _, path := range paths {
-		text, err := os.ReadFile(path) //nolint:gosec // A path of the corpus.
+		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		d, err := flow.Parse(text)
 		require.NoError(t, err, path)
@@ -81,7 +81,7 @@ func TestReplayNotices(t *testing.T) {
 
 func load(t *testing.T, name string) *historypb.History {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(histories, name+".json")) //nolint:gosec // A path of the corpus.
+	data, err := os.ReadFile(filepath.Join(histories, name+".json"))
 	require.NoError(t, err)
 	var h historypb.History
 	require.NoError(t, temporalproto.CustomJSONUnmarshalOptions{}.Unmarshal(data, &h))

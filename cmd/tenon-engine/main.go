@@ -84,12 +84,12 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	config.Logger.Info("the engine answers", "frontend", running.Frontend(), "ui", running.UI(),
+	config.Logger.InfoContext(ctx, "the engine answers", "frontend", running.Frontend(), "ui", running.UI(),
 		"server", engine.Version, "took_ms", time.Since(began).Milliseconds())
 	err = json.NewEncoder(out).Encode(addresses{Frontend: running.Frontend(), UI: running.UI()})
 	if err == nil {
 		<-ctx.Done()
-		config.Logger.Info("the engine drains")
+		config.Logger.InfoContext(ctx, "the engine drains")
 	}
 	draining, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()

@@ -81,7 +81,7 @@ func start(t *testing.T, set settings) *process {
 	require.NoError(t, err)
 	defer func() { _ = reader.Close() }()
 	p := &process{logs: new(buffer), done: make(chan error, 1)}
-	p.cmd = exec.Command(os.Args[0], "--config-fd", "3") //nolint:gosec,noctx // The test binary itself; signals end it.
+	p.cmd = exec.Command(os.Args[0], "--config-fd", "3") // The test binary itself; signals end it.
 	p.cmd.Env = append(os.Environ(), asEngine+"=1")
 	p.cmd.ExtraFiles = []*os.File{reader}
 	p.cmd.Stderr = p.logs

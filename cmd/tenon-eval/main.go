@@ -53,7 +53,7 @@ func limitMemory() (int64, error) {
 		return 0, fmt.Errorf("reading the memory limit: %w", err)
 	}
 	if limit.Cur <= hardMemory {
-		return int64(min(limit.Cur, hardMemory)), nil //nolint:gosec // Bounded by min.
+		return int64(min(limit.Cur, hardMemory)), nil
 	}
 	limit.Cur, limit.Max = hardMemory, hardMemory
 	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {

@@ -18,7 +18,7 @@ func readOptional(name, path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // G304: the path is the operator's setting.
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, schema.Errorf(schema.CodeInvalid, "setting %s must name a file that can be read: %w", name, err)
 	}

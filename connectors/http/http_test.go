@@ -92,7 +92,8 @@ func TestOutputs(t *testing.T) {
 		"binary": {"content", sdk.Response{Status: 200, Body: []byte{0xff}}, `"/w=="`},
 		"raw":    {"raw", sdk.Response{Status: 200, Header: jsonType, Body: []byte(`{}`)}, `"e30="`},
 		"response": {
-			"response", sdk.Response{Status: 201, Header: jsonType, Body: []byte(`[1]`)},
+			"response",
+			sdk.Response{Status: 201, Header: jsonType, Body: []byte(`[1]`)},
 			`{"request":{"method":"GET","uri":"https://a.example","headers":{"accept":"application/json, */*;q=0.5"}},"statusCode":201,
 			"headers":{"content-type":"application/problem+json; charset=utf-8","x-a":"1, 2"},"content":[1]}`,
 		},

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 func spawn(t *testing.T, directory string) (process *exec.Cmd, address string) {
 	t.Helper()
-	process = exec.CommandContext(t.Context(), os.Args[0], "-dir", directory) //nolint:gosec // the test binary itself
+	process = exec.CommandContext(t.Context(), os.Args[0], "-dir", directory)
 	process.Env = append(os.Environ(), asProcess+"=1")
 	output, err := process.StdoutPipe()
 	require.NoError(t, err)

@@ -75,7 +75,7 @@ func (e *exchange) link(ctx context.Context, reuse bool) (*link, error) {
 // the count is taken, so that "nothing left" can no longer become untrue.
 func (e *exchange) send(ctx context.Context, l *link) (*http.Response, error) {
 	before := l.wire.count()
-	response, err := l.client.RoundTrip(e.draft.request(ctx)) //nolint:bodyclose // read closes it
+	response, err := l.client.RoundTrip(e.draft.request(ctx))
 	if err == nil && response.StatusCode == http.StatusSwitchingProtocols {
 		err = errors.Join(errors.New("the server switched to another protocol"), response.Body.Close())
 	}

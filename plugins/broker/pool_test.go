@@ -108,7 +108,7 @@ func TestSweepRunsByItself(t *testing.T) {
 		require.NoError(t, err)
 		_, err = b.pool(Call{Connection: "con_1"}, use, target, route{})
 		require.NoError(t, err)
-		time.Sleep(2*time.Minute + time.Second) // the bubble's clock: no time passes
+		time.Sleep(2*time.Minute + time.Second) //nolint:forbidigo // the bubble's clock: no time passes
 		synctest.Wait()
 		assert.Empty(t, b.idle())
 		b.mu.Lock()

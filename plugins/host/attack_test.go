@@ -28,12 +28,12 @@ func TestStranger(t *testing.T) {
 		secret := filepath.Join(data, "cell.db")
 		require.NoError(t, os.WriteFile(secret, []byte("sealed, and still not for it"), 0o600))
 		public := filepath.Join(data, "public")
-		require.NoError(t, os.WriteFile(public, []byte("readable by all"), 0o644)) //nolint:gosec // on purpose
+		require.NoError(t, os.WriteFile(public, []byte("readable by all"), 0o644))
 		socket := filepath.Join(data, "door.sock")
-		path, err := net.Listen("unix", socket) //nolint:noctx // ends with the test
+		path, err := net.Listen("unix", socket)
 		require.NoError(t, err)
 		defer func() { _ = path.Close() }()
-		abstract, err := net.Listen("unix", "@tenon-test-"+filepath.Base(data)+t.Name()) //nolint:noctx // ends with the test
+		abstract, err := net.Listen("unix", "@tenon-test-"+filepath.Base(data)+t.Name())
 		require.NoError(t, err)
 		defer func() { _ = abstract.Close() }()
 
@@ -172,7 +172,7 @@ func TestRuns(t *testing.T) {
 
 // TestHandshakes are connectors that do not begin as they should.
 func TestHandshakes(t *testing.T) {
-	aside, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the test
+	aside, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = aside.Close() }()
 	dialled := make(chan struct{}, 1)

@@ -80,7 +80,7 @@ func identify(f *os.File) (identity, os.FileMode, error) {
 
 // openProgram opens a program for hashing and execution by descriptor.
 func openProgram(path string) (*os.File, identity, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator's path
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, identity{}, schema.Errorf(schema.CodeUnavailable, "the connector's program cannot be opened: %w", err)
 	}

@@ -61,13 +61,13 @@ func (e *exit) answer(ctx context.Context, ask *wire.Ask) *wire.Reply {
 		return refusal(&sdk.Fault{Type: sdk.FaultCommunication, Title: "The response is too large"})
 	}
 	return &wire.Reply{Result: &wire.Reply_Response{Response: &wire.Response{
-		Status: int32(resp.Status), Header: wire.FromHeader(resp.Header), Body: resp.Body, //nolint:gosec // an HTTP status
+		Status: int32(resp.Status), Header: wire.FromHeader(resp.Header), Body: resp.Body,
 	}}}
 }
 
 func refusal(f *sdk.Fault) *wire.Reply {
 	return &wire.Reply{Result: &wire.Reply_Fault{Fault: &wire.Fault{
-		Type: f.Type, Status: int32(f.Status), Title: clean(f.Title, maxTitle), Detail: clean(f.Detail, maxDetail), //nolint:gosec // an HTTP status
+		Type: f.Type, Status: int32(f.Status), Title: clean(f.Title, maxTitle), Detail: clean(f.Detail, maxDetail),
 	}}}
 }
 

@@ -65,7 +65,7 @@ type Process struct {
 
 // StartLauncher starts the launcher at path. ctx bounds the start, not the life.
 func StartLauncher(ctx context.Context, path string) (*Launcher, error) {
-	return startLauncher(ctx, exec.Command(path)) //nolint:gosec,noctx // the launcher outlives ctx; its path is the operator's
+	return startLauncher(ctx, exec.Command(path)) //nolint:noctx // the launcher outlives ctx; its path is the operator's
 }
 
 func startLauncher(ctx context.Context, cmd *exec.Cmd) (*Launcher, error) {
@@ -88,7 +88,7 @@ func startLauncher(ctx context.Context, cmd *exec.Cmd) (*Launcher, error) {
 		return nil, schema.Errorf(schema.CodeUnavailable, "the launcher could not be started: %w", err)
 	}
 	_ = theirs.Close()
-	l := &Launcher{conn: conn.(*net.UnixConn), cmd: cmd, gone: make(chan struct{}), calls: make(map[uint64]*Process)} //nolint:errcheck,forcetypeassert // a socket pair of the Unix family
+	l := &Launcher{conn: conn.(*net.UnixConn), cmd: cmd, gone: make(chan struct{}), calls: make(map[uint64]*Process)} //nolint:forcetypeassert // a socket pair of the Unix family
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	first, err := l.receive(make([]byte, order.MaxPacket))
 	if !stop() && err == nil {

@@ -106,7 +106,7 @@ func fault(f *Fault) *wire.ConnectorMessage {
 
 func toWire(f *Fault) *wire.Fault {
 	return &wire.Fault{
-		Type: clip(f.Type, 64), Status: int32(min(max(f.Status, 0), 999)), //nolint:gosec // in range by then
+		Type: clip(f.Type, 64), Status: int32(min(max(f.Status, 0), 999)),
 		Title: clip(f.Title, 256), Detail: clip(f.Detail, 4096),
 	}
 }

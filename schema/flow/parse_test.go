@@ -113,6 +113,7 @@ func TestNamedRetry(t *testing.T) {
 func TestCanonical(t *testing.T) {
 	t.Parallel()
 	d := mustParse(t, mustRead(t, "minimal.json"))
+	//nolint:testifylint // The exact bytes are the content address.
 	require.Equal(t, `{"do":[{"one/two~":{"set":"${ .x }"}}],"document":{"dsl":"1.0.0","name":"b","namespace":"a","version":"0.1.0"}}`, string(d.Canonical))
 	require.Equal(t, "/do/0/one~1two~0", d.Do[0].Pointer)
 	require.Len(t, d.Digest, 64)

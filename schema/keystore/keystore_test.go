@@ -177,7 +177,7 @@ func TestStoreIsStrictAboutModes(t *testing.T) {
 		assert.Equal(t, schema.CodeRefused, schema.CodeOf(err), "%o", mode)
 	}
 	for _, mode := range []os.FileMode{0o750, 0o705, 0o777} {
-		require.NoError(t, os.Chmod(dir, mode)) //nolint:gosec // G302: the mode that is refused.
+		require.NoError(t, os.Chmod(dir, mode))
 		_, err = keystore.Open(dir)
 		assert.Equal(t, schema.CodeRefused, schema.CodeOf(err), "%o", mode)
 	}
@@ -194,9 +194,9 @@ func TestPutIsAtomic(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 20 {
-				assert.NoError(t, s.Put(ctx, e))
+				assert.NoError(t, s.Put(ctx, e)) //nolint:testifylint // Not the goroutine of the test.
 				got, err := s.Get(ctx, e.Organization)
-				assert.NoError(t, err)
+				assert.NoError(t, err) //nolint:testifylint // Not the goroutine of the test.
 				assert.Equal(t, e, got)
 			}
 		})
@@ -246,7 +246,7 @@ func TestKeyFiles(t *testing.T) {
 	got, err := keystore.LoadPublic(public)
 	require.NoError(t, err)
 	assert.Equal(t, keys[0].Public(), got)
-	require.NoError(t, os.Chmod(public, 0o666)) //nolint:gosec // G302: the mode that is refused.
+	require.NoError(t, os.Chmod(public, 0o666))
 	_, err = keystore.LoadPublic(public)
 	assert.Equal(t, schema.CodeRefused, schema.CodeOf(err))
 	_, err = keystore.LoadPublic(public + "x")
@@ -263,7 +263,7 @@ func FuzzEntry(f *testing.F) {
 	f.Add([]byte(`{"version":1}`))
 	f.Add([]byte(`null`))
 	dir := f.TempDir()
-	require.NoError(f, os.Chmod(dir, 0o700)) //nolint:gosec // G302: a directory.
+	require.NoError(f, os.Chmod(dir, 0o700))
 	s, err := keystore.Open(dir)
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -149,7 +149,7 @@ func parse(text []byte) (Entry, error) {
 	if err := d.Decode(&doc); err != nil {
 		return Entry{}, schema.Errorf(schema.CodeInvalid, "a file of the key store does not parse")
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // The decoder returns io.EOF itself.
+	if _, err := d.Token(); err != io.EOF {
 		return Entry{}, schema.Errorf(schema.CodeInvalid, "a file of the key store goes on after its end")
 	}
 	if doc.Version != entryVersion {

@@ -39,7 +39,7 @@ func TestKeysRedactThemselves(t *testing.T) {
 				fmt.Fprintf(&out, verb, key)
 				fmt.Fprintf(&out, verb, nested)
 				fmt.Fprintf(&out, verb, &nested)
-				out.WriteString(fmt.Errorf("wrapped: "+verb, key).Error()) //nolint:err113,forbidigo // What is tested is the printing.
+				out.WriteString(fmt.Errorf("wrapped: "+verb, key).Error()) // What is tested is the printing.
 			}
 			out.WriteString(errors.Join(fmt.Errorf("%v", key)).Error()) //nolint:err113 // As above.
 			for _, handler := range []slog.Handler{slog.NewJSONHandler(&out, nil), slog.NewTextHandler(&out, nil)} {
@@ -52,7 +52,7 @@ func TestKeysRedactThemselves(t *testing.T) {
 			for _, raw := range [][]byte{private.Reveal(), data.Reveal()} {
 				for _, form := range []string{
 					string(raw), hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
-					fmt.Sprint(raw)[1:30], fmt.Sprintf("%#v", raw[:8])[len("[]byte{"):],
+					fmt.Sprint(raw)[1:30], fmt.Sprintf("%#v", raw[:8])[len("[]byte{"):], //nolint:staticcheck // The bytes as numbers are meant.
 				} {
 					assert.NotContains(t, out.String(), form)
 				}

@@ -121,8 +121,11 @@ func TestWrapOpensForItsOwnerAndPurposeOnly(t *testing.T) {
 	_, err = seal.UnwrapKey(seal.PrivateKey{}, w, wrapped)
 	refused(t, err)
 	for _, bad := range []seal.Wrap{
-		{Organization: "org_b", Purpose: "data key"}, {Organization: "org_a", Purpose: "credential key"},
-		{Organization: "org_adata key"}, {Purpose: "data key"}, {},
+		{Organization: "org_b", Purpose: "data key"},
+		{Organization: "org_a", Purpose: "credential key"},
+		{Organization: "org_adata key"},
+		{Purpose: "data key"},
+		{},
 	} {
 		_, err := seal.UnwrapKey(root, bad, wrapped)
 		refused(t, err)

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"strings"
 	"testing"
@@ -58,7 +57,7 @@ func TestHosts(t *testing.T) {
 func pointer(t *testing.T, err error, want string) {
 	t.Helper()
 	var e *schema.Error
-	require.True(t, errors.As(err, &e), "%v", err)
+	require.ErrorAs(t, err, &e, "%v", err)
 	assert.Equal(t, want, e.Pointer)
 }
 

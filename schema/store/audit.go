@@ -70,16 +70,16 @@ func (e *AuditEntry) digest() []byte {
 	var buf [512]byte
 	b := buf[:0]
 	field := func(p []byte) {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(p))) //nolint:gosec // fields are bounded far below 4 GiB by the API
+		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
 		b = append(b, p...)
 	}
 	text := func(s string) {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(s))) //nolint:gosec // fields are bounded far below 4 GiB by the API
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
 		b = append(b, s...)
 	}
 	number := func(n int64) {
 		b = binary.BigEndian.AppendUint32(b, 8)
-		b = binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // the bits are what is hashed
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	field(e.Prev)
 	text(e.Chain)

@@ -4,12 +4,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
@@ -122,6 +122,6 @@ func TestTamperingInTheDatabaseIsFound(t *testing.T) {
 		// had happened.
 		err = d.AppendAudit(t.Context(), draft("act", "target"))
 		wantCode(t, schema.CodeInternal, err)
-		require.True(t, strings.Contains(err.Error(), "entry 1200"), err)
+		require.Contains(t, err.Error(), "entry 1200", err)
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
@@ -26,7 +27,7 @@ func TestConcurrentDuplicatesAreOneEvent(t *testing.T) {
 			wg.Go(func() {
 				key := fmt.Sprint("key ", i%keys)
 				e, duplicate, err := doors[i%len(doors)].AcceptEvent(t.Context(), event("src_1", key), draft("event.accept", key))
-				if !assert.NoError(t, err) {
+				if !assert.NoError(t, err) { //nolint:testifylint // Not the goroutine of the test.
 					return
 				}
 				mu.Lock()
@@ -157,7 +158,7 @@ func TestFailuresStayApart(t *testing.T) {
 					assert.Equal(t, schema.CodeConflict, schema.CodeOf(err))
 				case 1:
 					_, _, err := api.Door().AcceptEvent(t.Context(), event("src_1", fmt.Sprint(i)), draft("yes", ""))
-					assert.NoError(t, err)
+					assert.NoError(t, err) //nolint:testifylint // Not the goroutine of the test.
 				case 2:
 					err := cell.Work().Commit(t.Context(), store.RunCommit{Run: r.ID, Carrier: "car_2", Epoch: 1, Audit: []store.AuditDraft{draft("no", "")}})
 					assert.Equal(t, schema.CodeFenced, schema.CodeOf(err))

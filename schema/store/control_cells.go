@@ -4,8 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/tenonhq/tenon/schema/store/internal/database"
 	"github.com/uptrace/bun"
+
+	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
 
 // ClaimCells gives the host up to limit cells that no live lease holds, each

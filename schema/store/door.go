@@ -4,8 +4,9 @@ import (
 	"context"
 	"strings"
 
-	"github.com/tenonhq/tenon/schema"
 	"github.com/uptrace/bun"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // Door is the side of a cell that the API writes: configuration, events,

@@ -3,8 +3,9 @@ package store
 import (
 	"context"
 
-	"github.com/tenonhq/tenon/schema"
 	"github.com/uptrace/bun"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // CreateConnection adds a connection; its name is unique in the namespace

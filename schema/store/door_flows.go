@@ -3,8 +3,9 @@ package store
 import (
 	"context"
 
-	"github.com/tenonhq/tenon/schema"
 	"github.com/uptrace/bun"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // DeployFlow adds a version to the flow of that namespace and name, and the

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -17,7 +18,7 @@ func wantCode(t *testing.T, code schema.Code, err error) {
 }
 
 func unwrapped(err error) error {
-	if u, ok := err.(interface{ Unwrap() error }); ok { //nolint:errorlint // the first cause, for the message
+	if u, ok := err.(interface{ Unwrap() error }); ok {
 		return u.Unwrap()
 	}
 	return nil

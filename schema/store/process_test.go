@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
@@ -104,7 +105,7 @@ func spawn(t *testing.T, role string, urls store.CellURLs) *child {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self) //nolint:gosec // this very binary
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self)
 	cmd.Env = append(os.Environ(), "STORE_TEST_ROLE="+role, "STORE_TEST_DOOR="+urls.Door, "STORE_TEST_WORK="+urls.Work)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

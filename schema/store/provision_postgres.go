@@ -7,9 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/lib/pq"
+
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
@@ -196,12 +198,7 @@ func hasState(err error, states ...string) bool {
 	if !errors.As(err, &p) {
 		return false
 	}
-	for _, s := range states {
-		if string(p.Code) == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(states, string(p.Code))
 }
 
 // withoutStatement keeps a statement with a password out of logs: the driver's

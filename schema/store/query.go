@@ -4,8 +4,9 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/tenonhq/tenon/schema/store/internal/database"
 	"github.com/uptrace/bun"
+
+	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
 
 // record is a model that bun loads.

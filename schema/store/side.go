@@ -63,7 +63,7 @@ func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) e
 // close waits for what was accepted.
 func (s *side) close() error {
 	s.w.committer.Close()
-	return s.DB.Close()
+	return s.Close()
 }
 
 // Commits is how many transactions were committed, for measuring how well

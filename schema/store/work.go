@@ -158,7 +158,8 @@ func (w *Work) StartRuns(ctx context.Context, runs []Run, cursor int64, audit []
 		stamp(&r.CreatedAt)
 		rows[i] = []any{
 			r.EventSeq, r.Epoch, micros(r.CreatedAt), int64(0), int64(0), int64(r.FlowVersion), r.Straight,
-			r.ID, r.Namespace, r.Event, r.Flow, r.Digest, r.Carrier, RunPending, "", []byte{},
+			r.ID, r.Namespace, r.Event, r.Flow, r.Digest, r.Carrier, RunPending, "",
+			[]byte{},
 		}
 	}
 	return w.s.w.do(ctx, "start the runs", func(t *txn) error {

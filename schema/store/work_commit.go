@@ -6,6 +6,7 @@ import (
 	"database/sql"
 
 	"github.com/lib/pq"
+
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 	"github.com/tenonhq/tenon/schema/store/internal/group"

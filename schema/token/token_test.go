@@ -92,9 +92,9 @@ func TestForgeries(t *testing.T) {
 		}
 		for i := 0; i < len(changes); i += 2 {
 			if changes[i+1] == nil {
-				delete(c, changes[i].(string)) //nolint:errcheck,forcetypeassert // A test's own names.
+				delete(c, changes[i].(string)) // A test's own names.
 			} else {
-				c[changes[i].(string)] = changes[i+1] //nolint:errcheck,forcetypeassert // A test's own names.
+				c[changes[i].(string)] = changes[i+1] // A test's own names.
 			}
 		}
 		return c
@@ -184,10 +184,10 @@ func TestFiles(t *testing.T) {
 	_, err = v.Verify(text, time.Now())
 	require.NoError(t, err)
 
-	require.NoError(t, os.Chmod(public, 0o666)) //nolint:gosec // G302: the mode that is refused.
+	require.NoError(t, os.Chmod(public, 0o666))
 	_, err = token.LoadVerifier(public)
 	assert.Equal(t, schema.CodeRefused, schema.CodeOf(err))
-	require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // G302: the mode that is refused.
+	require.NoError(t, os.Chmod(path, 0o644))
 	_, err = token.EnsureSigner(path)
 	assert.Equal(t, schema.CodeRefused, schema.CodeOf(err), "a wide key is not replaced by a new one")
 	bad := filepath.Join(dir, "bad")

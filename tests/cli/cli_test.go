@@ -231,7 +231,7 @@ func (tl tool) run(t *testing.T, settings map[string]string, args ...string) (st
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tl.path, args...) //nolint:gosec // Built above.
+	cmd := exec.CommandContext(ctx, tl.path, args...)
 	home := t.TempDir()
 	cmd.Env = append(environment(settings), "HOME="+home, "XDG_CONFIG_HOME="+home)
 	out, err := cmd.CombinedOutput()

@@ -37,10 +37,10 @@ func buildTools(ctx context.Context) (t tools, err error) {
 		return tools{}, err
 	}
 	directory := filepath.Join(cache, "tenon", "tools")
-	if err := os.MkdirAll(directory, 0o755); err != nil { //nolint:gosec // Programs, nothing secret.
+	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return tools{}, err
 	}
-	lock, err := os.OpenFile(filepath.Join(directory, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The name is ours.
+	lock, err := os.OpenFile(filepath.Join(directory, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return tools{}, err
 	}
@@ -86,11 +86,11 @@ func build(ctx context.Context, directory, name, module, version, pkg string) (s
 		return "", fmt.Errorf("%s cannot be built: %w\n%s", name, err, out)
 	}
 	// The cache may be another file system than the temporary directory.
-	text, err := os.ReadFile(draft) //nolint:gosec // The name is ours.
+	text, err := os.ReadFile(draft)
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(program+".new", text, 0o755); err != nil { //nolint:gosec // It is a program.
+	if err := os.WriteFile(program+".new", text, 0o755); err != nil {
 		return "", err
 	}
 	return program, os.Rename(program+".new", program)
@@ -99,7 +99,7 @@ func build(ctx context.Context, directory, name, module, version, pkg string) (s
 // command runs in a directory, with a module of its own: not ours, and no
 // workspace's.
 func command(ctx context.Context, directory, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // The arguments are constants.
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = directory
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false")
 	return cmd
@@ -114,13 +114,13 @@ func copyTree(to, from string) error {
 		}
 		target := filepath.Join(to, path)
 		if entry.IsDir() {
-			return os.MkdirAll(target, 0o755) //nolint:gosec // Public source.
+			return os.MkdirAll(target, 0o755)
 		}
 		text, err := fs.ReadFile(source, path)
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(target, text, 0o644) //nolint:gosec // Public source.
+		return os.WriteFile(target, text, 0o644)
 	})
 }
 

@@ -57,7 +57,7 @@ func program(t *testing.T, name string) string {
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		port := strconv.Itoa(20000 + rand.IntN(12000)) //nolint:gosec // G404: a port, no secret.
+		port := strconv.Itoa(20000 + rand.IntN(12000))
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 		if err == nil {
 			require.NoError(t, l.Close())
@@ -150,8 +150,10 @@ func newStage(t *testing.T) *stage {
 	out, ca := filepath.Join(s.dir, "out"), filepath.Join(s.dir, "out", "public", "ca.pem")
 	database := "localhost:" + strconv.Itoa(cluster.Port)
 	redis := freePort(t)
-	certificates := []string{"certificates", "--out", out, "--database", database, "--trusted", ca, "--api-names", "localhost",
-		"--redis", "localhost:" + redis, "--redis-private", filepath.Join(out, "redis")}
+	certificates := []string{
+		"certificates", "--out", out, "--database", database, "--trusted", ca, "--api-names", "localhost",
+		"--redis", "localhost:" + redis, "--redis-private", filepath.Join(out, "redis"),
+	}
 	s.setup(t, nil, certificates...)
 	s.database(t, cluster)
 	api, engine, ui := freePort(t), freePort(t), freePort(t)
@@ -182,7 +184,7 @@ func newStage(t *testing.T) *stage {
 // start runs a service's process until the test ends.
 func (s *stage) start(t *testing.T, name string) {
 	t.Helper()
-	cmd := exec.Command(s.bin, s.project.Services[name].Command...) //nolint:gosec,noctx // Our own; a signal ends it.
+	cmd := exec.Command(s.bin, s.project.Services[name].Command...) // Our own; a signal ends it.
 	cmd.Env = s.env[name]
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -246,7 +248,7 @@ func (s *stage) client(t *testing.T) *http.Client {
 
 func call(ctx context.Context, t assert.TestingT, client *http.Client, method, address, key, body string) (int, map[string]any) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
-	if !assert.NoError(t, err) {
+	if !assert.NoError(t, err) { //nolint:testifylint // The cause is told below.
 		return 0, nil
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
@@ -311,7 +313,7 @@ func TestTheServicesWorkTogether(t *testing.T) {
 func (s *stage) nobodyElse(t *testing.T) {
 	t.Helper()
 	for service, variable := range map[string]string{"api": "TENON_API_ADDRESS", "engine": "TENON_UI_ADDRESS"} {
-		resp, err := http.Get("http://" + s.value(service, variable) + "/v1/ready") //nolint:noctx // It answers at once.
+		resp, err := http.Get("http://" + s.value(service, variable) + "/v1/ready")
 		if err == nil {
 			assert.Equal(t, http.StatusBadRequest, resp.StatusCode, "%s in clear", variable)
 			require.NoError(t, resp.Body.Close())

@@ -19,7 +19,7 @@ func (s *stage) redis(t *testing.T) {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	require.NoError(t, err, "this test needs redis-server (Debian: apt-get install redis-server)")
-	cmd := exec.Command(path, filepath.Join(s.dir, "out", "redis", "redis.conf")) //nolint:gosec,noctx // A signal ends it.
+	cmd := exec.Command(path, filepath.Join(s.dir, "out", "redis", "redis.conf")) // A signal ends it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {

@@ -111,7 +111,7 @@ func setAside(directory string, now time.Time, log *slog.Logger) error {
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	made, err := os.ReadFile(filepath.Join(directory, versionFile)) //nolint:gosec // The name is ours.
+	made, err := os.ReadFile(filepath.Join(directory, versionFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return schema.Errorf(schema.CodeUnavailable, "the engine's version cannot be read: %w", err)
 	}
@@ -131,7 +131,7 @@ func setAside(directory string, now time.Time, log *slog.Logger) error {
 }
 
 func syncPath(path string) error {
-	f, err := os.Open(path) //nolint:gosec // The name is ours.
+	f, err := os.Open(path)
 	if err != nil {
 		return schema.Errorf(schema.CodeUnavailable, "the engine's file cannot be synced: %w", err)
 	}

@@ -171,7 +171,7 @@ func (e *Engine) serveUI(ctx context.Context, c Config) error {
 	}
 	go func() {
 		if err := e.ui.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			e.log.to.Error("the engine's web UI ended", "error", err)
+			e.log.to.ErrorContext(ctx, "the engine's web UI ended", "error", err)
 		}
 	}()
 	return nil

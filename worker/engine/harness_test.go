@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -189,9 +190,7 @@ func (s *codecServer) add(c cell) {
 	for {
 		old := s.cells.Load()
 		grown := map[string]cell{c.org: c}
-		for org, other := range *old {
-			grown[org] = other
-		}
+		maps.Copy(grown, *old)
 		if s.cells.CompareAndSwap(old, &grown) {
 			return
 		}

@@ -97,7 +97,7 @@ func ReadResult(body []byte) (res Result, refused string, err error) {
 		res.Values[name] = r.text()
 	}
 	res.Halted = r.flag()
-	res.Failed = int(min(r.number(), math.MaxInt32)) //nolint:gosec // Bounded by min.
+	res.Failed = int(min(r.number(), math.MaxInt32))
 	if r.flag() {
 		res.Fault = &Fault{Type: string(r.text()), Detail: string(r.text()), Pointer: string(r.text())}
 	}
@@ -120,7 +120,7 @@ func ReadFrame(from io.Reader) ([]byte, error) {
 }
 
 func seal(frame []byte, start int) []byte {
-	binary.BigEndian.PutUint32(frame[start:], uint32(min(len(frame)-start-4, math.MaxUint32))) //nolint:gosec // Bounded by min.
+	binary.BigEndian.PutUint32(frame[start:], uint32(min(len(frame)-start-4, math.MaxUint32)))
 	return frame
 }
 
@@ -159,7 +159,7 @@ func (r *reader) count() int {
 		r.rest, r.bad = nil, true
 		return 0
 	}
-	return int(v) //nolint:gosec // Not more than the length of a slice.
+	return int(v)
 }
 
 func (r *reader) text() []byte {

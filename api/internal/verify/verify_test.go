@@ -136,7 +136,7 @@ func TestStandardRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := verify.Verify(source, good(), []byte(body), now)
 			assert.Equal(t, schema.CodeUnauthenticated, schema.CodeOf(err))
-			assert.Error(t, verify.Check(source))
+			require.Error(t, verify.Check(source))
 		})
 	}
 }
@@ -232,7 +232,7 @@ func TestCheck(t *testing.T) {
 		})
 	}
 	for _, s := range []string{"", "short", strings.Repeat("x", 513)} {
-		assert.Error(t, verify.Check(config.Source{Verifier: config.VerifierHMAC, Secrets: []string{s}, HMAC: &slack}))
+		require.Error(t, verify.Check(config.Source{Verifier: config.VerifierHMAC, Secrets: []string{s}, HMAC: &slack}))
 	}
 	for _, s := range []string{"", "whsec_", "whsec_AAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "whsec_!!!!"} {
 		err := verify.Check(config.Source{Verifier: config.VerifierStandardWebhooks, Secrets: []string{s}})

@@ -165,7 +165,7 @@ func newPlan(t *testing.T) plan {
 	require.NoError(t, os.WriteFile(p.Theirs, []byte("x"), 0o600))
 	program, err := os.ReadFile("/bin/true")
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(write, "true"), program, 0o700)) //nolint:gosec // G306: a program.
+	require.NoError(t, os.WriteFile(filepath.Join(write, "true"), program, 0o700))
 	var port uint16
 	p.Open, port = serve(t)
 	p.Closed, _ = serve(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/tenonhq/tenon/schema"
@@ -43,10 +44,8 @@ func redact(groups []string, a slog.Attr) slog.Attr {
 	if tells(a.Key) {
 		return slog.String(a.Key, redacted)
 	}
-	for _, g := range groups {
-		if tells(g) {
-			return slog.String(a.Key, redacted)
-		}
+	if slices.ContainsFunc(groups, tells) {
+		return slog.String(a.Key, redacted)
 	}
 	if _, ok := a.Value.Any().(schema.Secret); ok {
 		return slog.String(a.Key, redacted)
@@ -62,10 +61,8 @@ func tells(name string) bool {
 		}
 		return r
 	}, strings.ToLower(name))
-	for _, p := range plain {
-		if name == p {
-			return false
-		}
+	if slices.Contains(plain, name) {
+		return false
 	}
 	for _, t := range telling {
 		if strings.Contains(name, t) {

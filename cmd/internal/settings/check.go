@@ -1,12 +1,13 @@
 package settings
 
 import (
-	"github.com/tenonhq/tenon/schema/bell"
 	"net"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tenonhq/tenon/schema/bell"
 )
 
 func nonEmpty(v string) string {

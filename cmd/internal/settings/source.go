@@ -93,7 +93,7 @@ func readFile(flags *pflag.FlagSet, lookup func(string) (string, bool)) (map[str
 	if path == "" {
 		return nil, nil //nolint:nilnil // No file is no settings from it.
 	}
-	f, err := os.Open(path) //nolint:gosec // G304: the path is the operator's setting.
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, schema.Errorf(schema.CodeInvalid, "setting config must name a file that can be read: %w", err)
 	}

@@ -1,9 +1,8 @@
 package launcher
 
 import (
-	"golang.org/x/sys/unix"
-
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
 )
 
 // Rights by the version of the kernel's interface that brought them.

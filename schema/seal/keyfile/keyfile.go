@@ -25,7 +25,7 @@ func ReadPublic(path string, limit int64) ([]byte, error) {
 func read(path string, limit int64, private bool) (text []byte, err error) {
 	// The checks are made on the open descriptor, not on the path: what is judged
 	// is what is read. O_NONBLOCK: a FIFO must not hold up the start.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // G304: the path is the operator's setting.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, failed(path, "be read", err)
 	}
@@ -157,7 +157,7 @@ func stage(path string, text []byte, mode fs.FileMode) (name string, err error) 
 // write the overwriting may not reach the old blocks; the removal stands.
 func Destroy(path string) error {
 	// Through a symbolic link, another file would be overwritten.
-	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0) //nolint:gosec // G304: the path is the key store's own.
+	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return failed(path, "be removed", err)
 	}
@@ -182,7 +182,7 @@ func Destroy(path string) error {
 
 // syncDirectory makes the directory's entries durable.
 func syncDirectory(path string) error {
-	d, err := os.Open(path) //nolint:gosec // G304: the directory is the operator's setting.
+	d, err := os.Open(path)
 	if err != nil {
 		return failed(path, "be synced", err)
 	}

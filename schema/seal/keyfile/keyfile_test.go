@@ -35,7 +35,7 @@ func TestReadJudgesWhatItOpened(t *testing.T) {
 	require.NoError(t, os.Symlink(path, link))
 	_, err = keyfile.ReadPrivate(link, 100)
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // G302: the mode that is refused.
+	require.NoError(t, os.Chmod(path, 0o644))
 	_, err = keyfile.ReadPrivate(link, 100)
 	refused(t, err)
 	_, err = keyfile.ReadPublic(link, 100)
@@ -92,7 +92,7 @@ func TestDestroy(t *testing.T) {
 	// Who has the file open, or a link to it, sees zeros.
 	require.NoError(t, os.Link(path, other))
 	require.NoError(t, keyfile.Destroy(path))
-	text, err := os.ReadFile(other) //nolint:gosec // G304: a test's own file.
+	text, err := os.ReadFile(other)
 	require.NoError(t, err)
 	assert.Equal(t, make([]byte, 6), text)
 	assert.Equal(t, schema.CodeNotFound, schema.CodeOf(keyfile.Destroy(path)))
@@ -101,7 +101,7 @@ func TestDestroy(t *testing.T) {
 	require.NoError(t, keyfile.Replace(path, []byte("canary"), 0o600))
 	require.NoError(t, os.Symlink(path, link))
 	refused(t, keyfile.Destroy(link))
-	text, err = os.ReadFile(path) //nolint:gosec // G304: a test's own file.
+	text, err = os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "canary", string(text))
 }
@@ -112,7 +112,7 @@ func TestEnsureDirectory(t *testing.T) {
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
-	require.NoError(t, os.Chmod(dir, 0o750)) //nolint:gosec // G302: the mode that is refused.
+	require.NoError(t, os.Chmod(dir, 0o750))
 	refused(t, keyfile.EnsureDirectory(dir))
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, keyfile.Replace(path, nil, 0o600))

@@ -69,7 +69,7 @@ func fetch() (string, error) {
 	}
 	server := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(embeddedpostgres.V15).CachePath(cache).BinariesPath(filepath.Join(cache, "server")).
-		RuntimePath(filepath.Join(cache, "runtime")).Port(uint32(port)).Logger(nil)) //nolint:gosec // a port
+		RuntimePath(filepath.Join(cache, "runtime")).Port(uint32(port)).Logger(nil))
 	err = server.Start()
 	if err == nil {
 		err = server.Stop()
@@ -95,11 +95,11 @@ func cacheFolder() (string, error) {
 
 // lock keeps test binaries that run at the same time from fetching twice.
 func lock(folder string) (func(), error) {
-	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // our own folder
+	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a descriptor
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return func() { _ = f.Close() }, nil // closing unlocks

@@ -143,7 +143,7 @@ func (c *Cluster) initialise(bin string, who *syscall.Credential) error {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(context.Background(), filepath.Join(bin, "initdb"), "--pgdata", c.data(), "--username", Superuser, //nolint:gosec // PostgreSQL's own binary
+	cmd := exec.CommandContext(context.Background(), filepath.Join(bin, "initdb"), "--pgdata", c.data(), "--username", Superuser,
 		"--pwfile", secret, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
 	cmd.Dir = c.Directory
@@ -156,7 +156,7 @@ func (c *Cluster) initialise(bin string, who *syscall.Credential) error {
 func (c *Cluster) data() string { return filepath.Join(c.Directory, "data") }
 
 func (c *Cluster) run(bin string, who *syscall.Credential) error {
-	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", supervise, "sh", c.Directory, filepath.Join(bin, "postgres"), //nolint:gosec // fixed script
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", supervise, "sh", c.Directory, filepath.Join(bin, "postgres"),
 		"-D", c.data(), "-k", c.Directory, "-p", strconv.Itoa(c.Port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB",
 		"-c", "fsync="+fsync())

@@ -9,9 +9,10 @@ import (
 	"net"
 
 	"github.com/lib/pq"
-	"github.com/tenonhq/tenon/schema"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // Error gives a driver's error a code. What was being done is for the message;

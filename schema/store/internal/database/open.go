@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/lib/pq"
-	"github.com/tenonhq/tenon/schema"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // IdleTime is how long an unused connection stays open: a thousand cells may
@@ -78,7 +79,7 @@ func (d *DB) openSQLite(path string, readOnly bool) error {
 	}
 	if !readOnly {
 		// The write-ahead log and the shared memory take their mode from here.
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the path is the operator's
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			return schema.Errorf(schema.CodeUnavailable, "the database file cannot be opened: %w", err)
 		}

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tenonhq/tenon/schema"
 	"github.com/uptrace/bun"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // session is the writer's connection with its prepared statements. It goes back
@@ -120,7 +121,7 @@ func (d *DB) release(broken bool) {
 	}
 	if broken {
 		// An open transaction ends with its connection.
-		_ = d.session.conn.Conn.Raw(func(any) error { return driver.ErrBadConn })
+		_ = d.session.conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	_ = d.session.conn.Close()
 	d.session = nil
@@ -130,7 +131,7 @@ func (t *Tx) statement(query string) (*sql.Stmt, error) {
 	if s, ok := t.s.statements[query]; ok {
 		return s, nil
 	}
-	s, err := t.s.conn.Conn.PrepareContext(t.ctx, t.db.rebind(query))
+	s, err := t.s.conn.PrepareContext(t.ctx, t.db.rebind(query))
 	if err != nil {
 		t.Failed = true
 		return nil, err
