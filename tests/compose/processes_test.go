@@ -248,18 +248,18 @@ func (s *stage) client(t *testing.T) *http.Client {
 
 func call(ctx context.Context, t assert.TestingT, client *http.Client, method, address, key, body string) (int, map[string]any) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
-	if !assert.NoError(t, err) { //nolint:testifylint // The cause is told below.
+	if !assert.NoError(t, err) { //nolint:testifylint // Asked again until it holds.
 		return 0, nil
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
-	if !assert.NoError(t, err) {
+	if !assert.NoError(t, err) { //nolint:testifylint // Asked again until it holds.
 		return 0, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	assert.NoError(t, err)
+	assert.NoError(t, err) //nolint:testifylint // Asked again until it holds.
 	var out map[string]any
 	_ = json.Unmarshal(text, &out)
 	return resp.StatusCode, out
