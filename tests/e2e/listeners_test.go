@@ -2,16 +2,22 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 func zombie(pid int) bool {
@@ -79,10 +85,10 @@ func address(t *testing.T, text string) string {
 	return net.JoinHostPort(net.IP(raw).String(), strconv.FormatUint(n, 10))
 }
 
-// TestEveryListenerIsOnLoopback starts everything and lists the listeners of
-// every process: each is on loopback, and the cells and connectors have none.
-// What each answers without a token is tried where it is made.
-func TestEveryListenerIsOnLoopback(t *testing.T) {
+// TestAStrangerOnLoopbackGetsNothing starts everything and lists the listeners
+// of every process: each is on loopback, the cells and connectors have none,
+// and none gives anything to a caller without a token, by HTTP or gRPC.
+func TestAStrangerOnLoopbackGetsNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	p.start(t)
@@ -96,5 +102,31 @@ func TestEveryListenerIsOnLoopback(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, net.ParseIP(host).IsLoopback(), "%s listens on %s", name, at)
 		require.Contains(t, []string{"api", "tenon-engine"}, name, "%s listens on %s", name, at)
+		stranger(t, at, name)
 	}
+}
+
+// stranger asks a listener for what only a token opens.
+func stranger(t *testing.T, at, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for _, path := range []string{"/v1/organizations", "/v1/runs", "/v1/audit", "/api/v1/namespaces", "/api/v1/namespaces/tenon-platform/workflows", "/codec/decode", "/metrics", "/debug/pprof/"} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+path, nil)
+		require.NoError(t, err)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			continue // It does not speak HTTP, or not without TLS.
+		}
+		require.NoError(t, resp.Body.Close())
+		require.GreaterOrEqual(t, resp.StatusCode, 300, "%s at %s answers %s to anybody", name, at, path)
+	}
+	conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	frontend := workflowservice.NewWorkflowServiceClient(conn)
+	_, err = frontend.ListNamespaces(ctx, &workflowservice.ListNamespacesRequest{})
+	require.Error(t, err, "%s at %s lists namespaces to anybody", name, at)
+	_, err = frontend.ListWorkflowExecutions(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: "tenon-platform"})
+	require.Error(t, err, "%s at %s lists workflows to anybody", name, at)
 }
