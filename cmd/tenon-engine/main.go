@@ -12,10 +12,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/tenonhq/tenon/cmd/internal/confine"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
 	"github.com/tenonhq/tenon/worker/engine"
 )
@@ -77,6 +80,9 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := confined(set, config.Logger); err != nil {
+		return err
+	}
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	began := time.Now()
@@ -94,6 +100,30 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	draining, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	return errors.Join(err, running.Stop(draining)) //nolint:contextcheck // The signal has ended ctx.
+}
+
+// confined leaves the engine its own directory and what connecting to its
+// database reads: keys and cells are other processes'. What it was configured
+// with is loaded by now.
+func confined(set settings, logger *slog.Logger) error {
+	if err := os.MkdirAll(set.Directory, 0o700); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the engine's directory cannot be made: %w", err).At("/directory")
+	}
+	// The SDK names its own workers by the checksum of the program.
+	self, err := os.Executable()
+	if err != nil {
+		return schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
+	}
+	report, err := confine.Restrict(confine.Policy{
+		ReadOnly: append(store.TLSFiles(set.PostgresURL), self), ReadWrite: []string{set.Directory},
+	})
+	if err != nil {
+		return err
+	}
+	if len(report.Missing) > 0 {
+		logger.Warn("this machine does not confine the engine in full", "missing", strings.Join(report.Missing, "; "))
+	}
+	return nil
 }
 
 // read finds the configuration and refuses what it does not know.

@@ -195,7 +195,9 @@ func (p *parent) startEngine(ctx context.Context) (*process.Process, error) {
 	}
 	defer func() { _ = readyR.Close() }()
 	child, err := process.Start(process.Spec{
-		Name: "engine", Path: p.engineBin, Args: []string{"--config-fd", "3"}, Env: p.childEnv(),
+		Name: "engine", Path: p.engineBin, Args: []string{"--config-fd", "3"},
+		// Its own directory is all that it may write.
+		Env:   append(p.childEnv(), "SQLITE_TMPDIR="+p.engine),
 		Files: []*os.File{configR}, Stdout: readyW, Stderr: p.log,
 	})
 	_ = readyW.Close()
