@@ -255,19 +255,34 @@ func (p *platform) demo(t *testing.T) string {
 	return string(out)
 }
 
+// get asks the API; the status is 0 when it does not answer.
 func (p *platform) get(t *testing.T, path string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.api+path, nil)
 	require.NoError(t, err)
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
+	if err != nil {
+		return 0, err.Error()
+	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
+	if err != nil {
+		return 0, err.Error()
+	}
 	return resp.StatusCode, string(text)
 }
 
+// eventually asks again and again, in the goroutine of the test.
 func eventually(t *testing.T, patience time.Duration, what string, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, patience, 20*time.Millisecond, what)
+	late := time.After(patience)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-late:
+			t.Fatalf("%s: not within %s", what, patience)
+		case <-again.C:
+		}
+	}
 }
