@@ -37,6 +37,6 @@ func run() error {
 	defer stop()
 	logger := logging.New(os.Stderr, os.Getenv("TENON_LOG_FORMAT"), os.Getenv("TENON_LOG_LEVEL"), "cell")
 	return worker.RunCell(ctx, worker.NewLine(conn), logger, func(b worker.Boot) error {
-		return confine.Apply(confine.Policy{ReadOnly: b.ReadOnly, ReadWrite: b.ReadWrite, Execute: []string{b.Binaries}})
+		return confine.Apply(confine.Policy{ReadOnly: b.ReadOnly, ReadWrite: b.ReadWrite, Execute: []string{b.Binaries}}, logger)
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -114,16 +113,9 @@ func confined(set settings, logger *slog.Logger) error {
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
 	}
-	report, err := confine.Restrict(confine.Policy{
+	return confine.Apply(confine.Policy{
 		ReadOnly: append(store.TLSFiles(set.PostgresURL), self), ReadWrite: []string{set.Directory},
-	})
-	if err != nil {
-		return err
-	}
-	if len(report.Missing) > 0 {
-		logger.Warn("this machine does not confine the engine in full", "missing", strings.Join(report.Missing, "; "))
-	}
-	return nil
+	}, logger)
 }
 
 // read finds the configuration and refuses what it does not know.

@@ -23,6 +23,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/tenonhq/tenon/activities/platform"
 	"github.com/tenonhq/tenon/schema/task"
 	"github.com/tenonhq/tenon/schema/token"
 	"github.com/tenonhq/tenon/worker/engine"
@@ -158,7 +159,7 @@ func keepsWorkflows(t *testing.T, change func(*settings)) {
 	change(&set)
 	p := start(t, set)
 	c := connect(t, p, signer)
-	require.NoError(t, engine.EnsureNamespace(t.Context(), c, namespace, retention))
+	require.NoError(t, platform.EnsureNamespace(t.Context(), c, namespace, retention))
 	for _, id := range []string{"drained", "killed"} {
 		_, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
 			ID: id, TaskQueue: task.Queue,
@@ -199,7 +200,7 @@ func TestOtherVersionIsSetAside(t *testing.T) {
 			t.Parallel()
 			signer, set := installation(t)
 			p := start(t, set)
-			require.NoError(t, engine.EnsureNamespace(t.Context(), connect(t, p, signer), namespace, retention))
+			require.NoError(t, platform.EnsureNamespace(t.Context(), connect(t, p, signer), namespace, retention))
 			require.NoError(t, p.end(t, syscall.SIGTERM))
 			require.NoError(t, spoil(set.Directory))
 
@@ -209,7 +210,7 @@ func TestOtherVersionIsSetAside(t *testing.T) {
 			defer cancel()
 			_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "x", TaskQueue: task.Queue}, waiting)
 			require.ErrorContains(t, err, "not found", "the fresh file knows no namespace")
-			require.NoError(t, engine.EnsureNamespace(ctx, c, namespace, retention))
+			require.NoError(t, platform.EnsureNamespace(ctx, c, namespace, retention))
 			assert.Contains(t, p.logs.String(), "set aside")
 			aside, err := filepath.Glob(filepath.Join(set.Directory, "temporal.db.*Z"))
 			require.NoError(t, err)

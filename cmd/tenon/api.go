@@ -29,7 +29,7 @@ func serveAPI(ctx context.Context, e env) error {
 	if err := confine.Apply(confine.Policy{
 		ReadOnly:  append([]string{e.APIKey, e.verifier, e.cellKeys}, store.TLSFiles(e.controlURL())...),
 		ReadWrite: []string{e.control, e.cells, e.run},
-	}); err != nil {
+	}, e.logger); err != nil {
 		return err
 	}
 	private, err := keystore.LoadPair(e.APIKey)

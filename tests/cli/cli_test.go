@@ -21,12 +21,14 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/tenonhq/tenon/activities/platform"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/codec"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/task"
 	"github.com/tenonhq/tenon/schema/token"
 	"github.com/tenonhq/tenon/worker/engine"
+	platformflows "github.com/tenonhq/tenon/workflows/platform"
 )
 
 const (
@@ -131,8 +133,8 @@ func newStage(t *testing.T) *stage {
 		defer cancel()
 		assert.NoError(t, s.engine.Stop(ctx))
 	})
-	admin := s.dial(t, s.mint(t, token.RoleSystem), client.Options{Namespace: engine.PlatformNamespace})
-	require.NoError(t, engine.EnsureNamespace(ctx, admin, s.org, 24*time.Hour))
+	admin := s.dial(t, s.mint(t, token.RoleSystem), client.Options{Namespace: platformflows.Namespace})
+	require.NoError(t, platform.EnsureNamespace(ctx, admin, s.org, 24*time.Hour))
 	s.own = s.dial(t, s.mint(t, token.RoleCell, s.org), client.Options{
 		Namespace:        s.org,
 		DataConverter:    codec.DataConverter(s.org, s.keys),

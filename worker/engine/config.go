@@ -14,10 +14,6 @@ import (
 	"github.com/tenonhq/tenon/schema/token"
 )
 
-// PlatformNamespace is the Temporal namespace of the platform's own workflows
-// and of the schedules; the only one with system workers of its own.
-const PlatformNamespace = "tenon-platform"
-
 // Verifier checks the tokens that callers bring.
 type Verifier interface {
 	// Verify returns the claims of a valid token, and an error otherwise; it

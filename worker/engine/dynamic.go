@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.temporal.io/server/common/dynamicconfig"
+
+	"github.com/tenonhq/tenon/workflows/platform"
 )
 
 // unthrottled is a rate that no machine reaches: tenants are limited where
@@ -48,7 +50,7 @@ func dynamic() dynamicconfig.Client {
 	// platform's namespace, and cells need none.
 	values[dynamicconfig.WorkerPerNamespaceWorkerCount.Key()] = []dynamicconfig.ConstrainedValue{
 		{Value: 0},
-		{Value: 1, Constraints: dynamicconfig.Constraints{Namespace: PlatformNamespace}},
+		{Value: 1, Constraints: dynamicconfig.Constraints{Namespace: platform.Namespace}},
 	}
 	return values
 }

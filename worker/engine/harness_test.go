@@ -20,11 +20,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/tenonhq/tenon/activities/platform"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/codec"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/token"
 	"github.com/tenonhq/tenon/worker/engine"
+	platformflows "github.com/tenonhq/tenon/workflows/platform"
 )
 
 // retention is the shortest that the server takes.
@@ -122,7 +124,7 @@ func dial(t *testing.T, frontend, bearer string, options client.Options) client.
 // system is a client that may do everything.
 func system(t *testing.T, b bench) client.Client {
 	t.Helper()
-	return dial(t, b.engine.Frontend(), mint(t, b.signer, token.RoleSystem), client.Options{Namespace: engine.PlatformNamespace})
+	return dial(t, b.engine.Frontend(), mint(t, b.signer, token.RoleSystem), client.Options{Namespace: platformflows.Namespace})
 }
 
 // cell is an organization with its namespace and keys.
@@ -138,7 +140,7 @@ func newCell(t *testing.T, b bench) cell {
 	c := cell{org: schema.NewID(schema.PrefixOrganization), keys: seal.NewDataKeys(key)}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	require.NoError(t, engine.EnsureNamespace(ctx, system(t, b), c.org, retention))
+	require.NoError(t, platform.EnsureNamespace(ctx, system(t, b), c.org, retention))
 	b.codec.add(c)
 	return c
 }

@@ -16,9 +16,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/tenonhq/tenon/activities/platform"
 	"github.com/tenonhq/tenon/schema/task"
 	"github.com/tenonhq/tenon/schema/token"
-	"github.com/tenonhq/tenon/worker/engine"
+	platformflows "github.com/tenonhq/tenon/workflows/platform"
 )
 
 // canary is a secret that must stand nowhere in the engine in clear.
@@ -142,7 +143,7 @@ func TestNamespaceIsReadyAtOnce(t *testing.T) {
 		}, greeting, "x", false)
 		require.NoError(t, err)
 		fastest = min(fastest, time.Since(began))
-		require.NoError(t, engine.EnsureNamespace(t.Context(), system(t, shared), c.org, retention))
+		require.NoError(t, platform.EnsureNamespace(t.Context(), system(t, shared), c.org, retention))
 	}
 	// On a busy machine one may be slow; a wait for a cache would slow them all.
 	assert.Less(t, fastest, time.Second)
@@ -152,7 +153,7 @@ func TestNamespaceIsReadyAtOnce(t *testing.T) {
 func TestScheduleFires(t *testing.T) {
 	t.Parallel()
 	admin := system(t, shared)
-	require.NoError(t, engine.EnsureNamespace(t.Context(), admin, engine.PlatformNamespace, retention))
+	require.NoError(t, platform.EnsureNamespace(t.Context(), admin, platformflows.Namespace, retention))
 	fired := make(chan string, 1)
 	w := worker.New(admin, "platform", worker.Options{})
 	w.RegisterWorkflowWithOptions(func(workflow.Context) error { return nil }, workflow.RegisterOptions{Name: "platform.fire"})

@@ -1,7 +1,9 @@
 package confine
 
 import (
+	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/elastic/go-seccomp-bpf"
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -72,9 +74,12 @@ func Hide() error {
 	return nil
 }
 
-// Apply is [Restrict] for who reports [Missing] elsewhere.
-func Apply(p Policy) error {
-	_, err := Restrict(p)
+// Apply is [Restrict] that tells an operator at the start what is missing.
+func Apply(p Policy, logger *slog.Logger) error {
+	report, err := Restrict(p)
+	if err == nil && len(report.Missing) > 0 {
+		logger.Warn("this machine does not confine the process in full", "missing", strings.Join(report.Missing, "; "))
+	}
 	return err
 }
 
