@@ -54,6 +54,27 @@ func Provision(ctx context.Context, admin Admin, org string) (Provisioned, error
 	return Provisioned{API: urls, Cell: urls}, nil
 }
 
+// MigrateCell brings a provisioned cell's databases up to date. It changes nobody's
+// password, so that it may run beside those who use them, and is CodeConflict
+// for a database that a newer binary migrated.
+func MigrateCell(ctx context.Context, admin Admin, org string) error {
+	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
+		return err
+	}
+	if admin.PostgresURL != "" {
+		return migratePostgres(ctx, admin.PostgresURL, org)
+	}
+	urls, err := cellFiles(admin, org)
+	if err != nil {
+		return err
+	}
+	cell, err := OpenCell(ctx, urls, SideBoth)
+	if err != nil {
+		return err
+	}
+	return cell.Close()
+}
+
 // Deprovision removes an organization's databases and roles. It may be
 // repeated.
 func Deprovision(ctx context.Context, admin Admin, org string) error {

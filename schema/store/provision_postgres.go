@@ -106,25 +106,57 @@ AND EXISTS (SELECT 1 FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) 
 	return nil
 }
 
-// provisionSchema makes and migrates the schema of one side, and lets one role
-// write it and the other read it. Nobody but the owner updates or deletes
-// what the audit log holds, triggers or not.
+// provisionSchema makes and migrates the schema of one side, and says who may
+// use it.
 func provisionSchema(ctx context.Context, ownerURL, chain string, n names) error {
-	writes, reads := n.api, n.cell
-	if chain == ChainWork {
-		writes, reads = n.cell, n.api
+	return asOwner(ctx, ownerURL, chain, func(db *database.DB) error {
+		rights := grants(chain, n)
+		if err := bringUp(ctx, db, chain, rights...); err != nil {
+			return err
+		}
+		for _, grant := range rights {
+			if _, err := db.Bun().DB.ExecContext(ctx, grant); err != nil {
+				return database.Error("provision the cell", err)
+			}
+		}
+		return nil
+	})
+}
+
+func migratePostgres(ctx context.Context, adminURL, org string) error {
+	n := namesOf(org)
+	owner, err := withDatabase(adminURL, n.database, nil)
+	if err != nil {
+		return err
 	}
+	for _, chain := range []string{ChainDoor, ChainWork} {
+		if err := asOwner(ctx, owner, chain, func(db *database.DB) error {
+			return bringUp(ctx, db, chain, grants(chain, n)...)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func asOwner(ctx context.Context, ownerURL, chain string, do func(*database.DB) error) error {
 	db, err := database.Open(ctx, database.Options{URL: ownerURL, Schema: chain, Lock: locks[chain]})
 	if err != nil {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // nothing is lost with it
-	exec := db.Bun().DB.ExecContext
-	if err := prepare(ctx, db, chain, true); err != nil {
-		return err
+	return do(db)
+}
+
+// grants let one role write a side and the other read it. Nobody but the owner
+// updates or deletes what the audit log holds, triggers or not.
+func grants(chain string, n names) []string {
+	writes, reads := n.api, n.cell
+	if chain == ChainWork {
+		writes, reads = n.cell, n.api
 	}
 	w, r := pq.QuoteIdentifier(writes), pq.QuoteIdentifier(reads)
-	for _, grant := range []string{
+	return []string{
 		"GRANT CONNECT ON DATABASE " + pq.QuoteIdentifier(n.database) + " TO " + w + ", " + r,
 		"GRANT USAGE ON SCHEMA " + chain + " TO " + w + ", " + r,
 		"GRANT SELECT ON ALL TABLES IN SCHEMA " + chain + " TO " + w + ", " + r,
@@ -132,12 +164,7 @@ func provisionSchema(ctx context.Context, ownerURL, chain string, n names) error
 		"REVOKE UPDATE, DELETE ON " + chain + ".audit FROM " + w,
 		"REVOKE INSERT, UPDATE, DELETE ON " + chain + ".schema_versions FROM " + w,
 		"ALTER ROLE " + w + " IN DATABASE " + pq.QuoteIdentifier(n.database) + " SET synchronous_commit = on",
-	} {
-		if _, err := exec(ctx, grant); err != nil {
-			return database.Error("provision the cell", err)
-		}
 	}
-	return nil
 }
 
 func deprovisionPostgres(ctx context.Context, adminURL, org string) error {

@@ -40,15 +40,12 @@ func openSide(ctx context.Context, url, chain string, readOnly, migrate bool) (*
 }
 
 func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) error {
+	if migrate {
+		return bringUp(ctx, db, chain)
+	}
 	known, err := db.Migrations(migrations, "migrations/"+chain)
 	if err != nil {
 		return err
-	}
-	if migrate {
-		if err := db.EnsureSchema(ctx); err != nil {
-			return err
-		}
-		return db.Migrate(ctx, known)
 	}
 	older, err := db.Check(ctx, known)
 	if err != nil {
@@ -58,6 +55,19 @@ func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) e
 		return schema.Errorf(schema.CodeUnavailable, "the %s database is not migrated yet", chain)
 	}
 	return nil
+}
+
+// bringUp makes or migrates the schema of a chain, executing the statements of
+// each with every migration.
+func bringUp(ctx context.Context, db *database.DB, chain string, each ...string) error {
+	known, err := db.Migrations(migrations, "migrations/"+chain)
+	if err != nil {
+		return err
+	}
+	if err := db.EnsureSchema(ctx); err != nil {
+		return err
+	}
+	return db.Migrate(ctx, known, each...)
 }
 
 // close waits for what was accepted.

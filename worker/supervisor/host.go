@@ -180,8 +180,24 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 				return
 			}
 		}
+		if err := h.migrate(ctx, row.Organization); err != nil {
+			h.cfg.Logger.WarnContext(ctx, "a cell's databases could not be brought up to date; it is tried again", "organization", row.Organization, "error", err)
+			return
+		}
 		c.run(ctx)
 	})
+}
+
+// migrate brings the databases of a claimed cell up to date before anything
+// uses them, a few cells at a time.
+func (h *Host) migrate(ctx context.Context, organization string) error {
+	select {
+	case h.starting <- struct{}{}:
+		defer func() { <-h.starting }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return store.MigrateCell(ctx, h.cfg.Admin, organization)
 }
 
 // ring passes a bell on to the cell, or looks for a new one.

@@ -101,9 +101,11 @@ func (d *DB) EnsureSchema(ctx context.Context) error {
 	return Error("make the schema", err)
 }
 
-// Migrate applies what is missing, each migration in a transaction of its own.
-// It must run before the committer starts; concurrent processes wait.
-func (d *DB) Migrate(ctx context.Context, migrations []Migration) error {
+// Migrate applies what is missing, each migration in a transaction of its own,
+// which also executes the statements of each: who may use a new table stands
+// with it or not at all. It must run before the committer starts; concurrent
+// processes wait.
+func (d *DB) Migrate(ctx context.Context, migrations []Migration, each ...string) error {
 	older, err := d.Check(ctx, migrations)
 	if err != nil || !older {
 		return err
@@ -113,7 +115,7 @@ func (d *DB) Migrate(ctx context.Context, migrations []Migration) error {
 		if err != nil {
 			return err
 		}
-		if done, err = t.advance(migrations); err != nil {
+		if done, err = t.advance(migrations, each); err != nil {
 			d.Rollback(t)
 			d.Release()
 			return err
@@ -126,7 +128,7 @@ func (d *DB) Migrate(ctx context.Context, migrations []Migration) error {
 	return nil
 }
 
-func (t *Tx) advance(migrations []Migration) (done bool, err error) {
+func (t *Tx) advance(migrations []Migration, each []string) (done bool, err error) {
 	conn := t.s.conn.Conn
 	if _, err := conn.ExecContext(t.ctx, versions); err != nil {
 		return false, Error("migrate", err)
@@ -142,8 +144,10 @@ func (t *Tx) advance(migrations []Migration) (done bool, err error) {
 		return true, nil
 	}
 	next := migrations[v]
-	if _, err := conn.ExecContext(t.ctx, next.SQL); err != nil {
-		return false, Error("migrate to version "+strconv.Itoa(next.Version), err)
+	for _, statement := range append([]string{next.SQL}, each...) {
+		if _, err := conn.ExecContext(t.ctx, statement); err != nil {
+			return false, Error("migrate to version "+strconv.Itoa(next.Version), err)
+		}
 	}
 	record := fmt.Sprintf("INSERT INTO schema_versions (version, name, applied_at) VALUES (%d, '%s', '%s')", //nolint:gosec // a number, the name of an embedded file and a time
 		next.Version, next.Name, time.Now().UTC().Format(time.RFC3339))
