@@ -3,23 +3,12 @@ package seal
 import (
 	"encoding/json"
 	"errors"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tenonhq/tenon/schema"
 )
 
 // CredentialMagic begins the plaintext of a sealed credential; JSON follows.
 const CredentialMagic = "tenon-credential-v1\n"
-
-// The schemes of injection.
-const (
-	SchemeBearer = "bearer"
-	SchemeHeader = "header"
-	SchemeQuery  = "query"
-	SchemeBasic  = "basic"
-)
 
 // Use is what a credential may be used for. It is sealed in with the values:
 // changing any of it means entering the credential again.
@@ -35,18 +24,8 @@ type Use struct {
 	PlainHTTP bool `json:"plain_http,omitempty"`
 }
 
-// Injection is where the credential goes in a request.
-type Injection struct {
-	// Scheme is bearer, header, query or basic.
-	Scheme string `json:"scheme"`
-	// Name of the header or query parameter, for those schemes.
-	Name string `json:"name,omitempty"`
-	// Prefix before the value in a header.
-	Prefix string `json:"prefix,omitempty"`
-}
-
-// Credential is the plaintext of a sealed credential. Values by scheme: bearer
-// "token"; header and query "value"; basic "username" and "password".
+// Credential is the plaintext of a sealed credential. [ValueNames] says which
+// values its scheme has.
 type Credential struct {
 	Organization string            `json:"organization"`
 	Connection   string            `json:"connection"`
@@ -55,11 +34,9 @@ type Credential struct {
 	Values       map[string]string `json:"values"`
 }
 
-// valueLimit bounds one value of a credential.
-const valueLimit = 16 << 10
-
 // SealCredential seals a credential to a cell's public key. Only a public key
-// is needed: clients seal by themselves.
+// is needed: clients seal by themselves. It refuses what [CheckCredential]
+// refuses; ask [Check] for its warnings before.
 func SealCredential(to PublicKey, c Credential) ([]byte, error) {
 	if err := CheckCredential(c); err != nil {
 		return nil, err
@@ -91,50 +68,6 @@ func CheckCredential(c Credential) error {
 		}
 		return err
 	}
-	names := ValueNames(c.Use.Inject.Scheme)
-	if len(c.Values) != len(names) {
-		return schema.Errorf(schema.CodeInvalid, "the scheme has other values: it has %s", strings.Join(names, ", ")).At("/values")
-	}
-	for _, name := range names {
-		if err := checkValue(c.Use.Inject.Scheme, name, c.Values); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ValueNames are the values that a credential of the scheme has, all of them.
-func ValueNames(scheme string) []string {
-	switch scheme {
-	case SchemeBearer:
-		return []string{"token"}
-	case SchemeHeader, SchemeQuery:
-		return []string{"value"}
-	case SchemeBasic:
-		return []string{"username", "password"}
-	default:
-		return nil
-	}
-}
-
-func checkValue(scheme, name string, values map[string]string) error {
-	value, ok := values[name]
-	at := "/values/" + name
-	switch {
-	case !ok:
-		return schema.Errorf(schema.CodeInvalid, "a value of the scheme is missing").At(at)
-	case value == "" && name != "password" && name != "username":
-		return schema.Errorf(schema.CodeInvalid, "a value is empty").At(at)
-	case len(value) > valueLimit:
-		return schema.Errorf(schema.CodeTooLarge, "a value has more than %d bytes", valueLimit).At(at)
-	case !utf8.ValidString(value):
-		return schema.Errorf(schema.CodeInvalid, "a value is not UTF-8").At(at)
-	case scheme != SchemeQuery && strings.ContainsFunc(value, unicode.IsControl):
-		// A line break in a header would begin another one.
-		return schema.Errorf(schema.CodeInvalid, "a value holds a control character").At(at).
-			Advise("Is there a line break at its end?")
-	case scheme == SchemeBasic && name == "username" && strings.Contains(value, ":"):
-		return schema.Errorf(schema.CodeInvalid, "a user name of the basic scheme cannot hold a colon").At(at)
-	}
-	return nil
+	_, err := Check(c.Use.Inject, c.Values)
+	return err
 }

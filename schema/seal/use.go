@@ -1,14 +1,14 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/tenonhq/tenon/schema"
 )
@@ -34,13 +34,23 @@ func CheckUse(u Use) error {
 	if u.PathPrefix != "" && (!strings.HasPrefix(u.PathPrefix, "/") || strings.ContainsAny(u.PathPrefix, "%?#\\\x00") || strings.Contains(u.PathPrefix, "..")) {
 		return schema.Errorf(schema.CodeInvalid, "not a plain path prefix").At("/path_prefix").Advise(`It begins with "/" and holds no "..", "%", "?" or "#".`)
 	}
+	if u.Inject.Scheme == SchemeMTLS && u.PlainHTTP {
+		return schema.Errorf(schema.CodeInvalid, "a client certificate is shown over TLS only").At("/plain_http")
+	}
 	if err := checkInjection(u.Inject); err != nil {
 		return err
 	}
 	if u.CA != "" {
-		return checkCA(u.CA)
+		return checkCA(u.CA, "/ca")
 	}
 	return nil
+}
+
+// Equal tells whether two uses are the same to the byte, as they are stored.
+func (u Use) Equal(other Use) bool {
+	a, err := json.Marshal(u)
+	b, otherErr := json.Marshal(other)
+	return err == nil && otherErr == nil && bytes.Equal(a, b)
 }
 
 // validHost accepts a DNS name or an address, in the one form in which a request
@@ -87,45 +97,12 @@ func validName(name string) bool {
 	return last[0] < '0' || last[0] > '9'
 }
 
-// taken are headers that belong to the connection or decide where a request
-// goes; a credential is never one of them.
-var taken = []string{
-	"host", "connection", "content-length", "content-type", "transfer-encoding", "te", "trailer", "upgrade", "expect", "keep-alive",
-	"proxy-connection", "accept-encoding", "cookie", "forwarded", "x-forwarded-host",
-}
-
-func checkInjection(in Injection) error {
-	switch in.Scheme {
-	case SchemeBearer, SchemeBasic:
-		if in.Name != "" || in.Prefix != "" {
-			return schema.Errorf(schema.CodeInvalid, "the scheme has neither name nor prefix").At("/inject")
-		}
-	case SchemeHeader, SchemeQuery:
-		if in.Name == "" || len(in.Name) > 128 || strings.ContainsFunc(in.Name, notToken) {
-			return schema.Errorf(schema.CodeInvalid, "the scheme needs the name of a header or query parameter").At("/inject/name")
-		}
-		if in.Scheme == SchemeHeader && slices.Contains(taken, strings.ToLower(in.Name)) {
-			return schema.Errorf(schema.CodeInvalid, "the header cannot carry a credential").At("/inject/name")
-		}
-		if strings.ContainsFunc(in.Prefix, unicode.IsControl) || len(in.Prefix) > 128 || in.Scheme == SchemeQuery && in.Prefix != "" {
-			return schema.Errorf(schema.CodeInvalid, "not a prefix").At("/inject/prefix")
-		}
-	default:
-		return schema.Errorf(schema.CodeInvalid, "unknown scheme").At("/inject/scheme").Advise("Use bearer, header, query or basic.")
-	}
-	return nil
-}
-
-func notToken(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.~!$&'*+^`|", r)
-}
-
 // caLimit bounds the private certificates of a use.
 const caLimit = 64 << 10
 
-func checkCA(text string) error {
+func checkCA(text, at string) error {
 	if len(text) > caLimit {
-		return schema.Errorf(schema.CodeTooLarge, "the certificates have more than %d bytes", caLimit).At("/ca")
+		return schema.Errorf(schema.CodeTooLarge, "the certificates have more than %d bytes", caLimit).At(at)
 	}
 	rest := []byte(text)
 	for n := 0; ; n++ {
@@ -144,5 +121,5 @@ func checkCA(text string) error {
 			break
 		}
 	}
-	return schema.Errorf(schema.CodeInvalid, "not certificates in PEM").At("/ca").Advise("Give the certificate authority's certificate, never a private key.")
+	return schema.Errorf(schema.CodeInvalid, "not certificates in PEM").At(at).Advise("Give the certificate authority's certificate, never a private key.")
 }

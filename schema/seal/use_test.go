@@ -65,7 +65,7 @@ func TestUses(t *testing.T) {
 	for want, change := range map[string]func(*seal.Use){
 		"/path_prefix":    func(u *seal.Use) { u.PathPrefix = "/v1/../admin" },
 		"/inject/scheme":  func(u *seal.Use) { u.Inject.Scheme = "cookie" },
-		"/inject":         func(u *seal.Use) { u.Inject.Name = "X" },
+		"/inject/name#5":  func(u *seal.Use) { u.Inject.Name = "X" },
 		"/inject/name":    func(u *seal.Use) { u.Inject = seal.Injection{Scheme: seal.SchemeHeader, Name: "X\r\nHost"} },
 		"/inject/name#2":  func(u *seal.Use) { u.Inject = seal.Injection{Scheme: seal.SchemeHeader, Name: "Host"} },
 		"/inject/name#3":  func(u *seal.Use) { u.Inject = seal.Injection{Scheme: seal.SchemeQuery} },
@@ -111,7 +111,7 @@ func TestCredentialsAreCheckedBeforeTheyAreSealed(t *testing.T) {
 		}
 	}
 	ok := credential()
-	basic(map[string]string{"username": "api", "password": ""})(&ok)
+	basic(map[string]string{"username": "api-key", "password": ""})(&ok)
 	require.NoError(t, seal.CheckCredential(ok))
 	for want, change := range map[string]func(*seal.Credential){
 		"/organization":     func(c *seal.Credential) { c.Organization = "" },
