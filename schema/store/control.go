@@ -64,34 +64,27 @@ func (c *Control) CreateOrganization(ctx context.Context, o Organization, a Audi
 	})
 }
 
-// GetOrganization finds an organization.
+// GetOrganization finds an organization. What is left of a deleted one is not
+// an organization.
 func (c *Control) GetOrganization(ctx context.Context, id string) (Organization, error) {
 	return one[Organization](ctx, c.s.Bun(), "organization", func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("id = ?", id)
+		return q.Where("id = ? AND state <> ?", id, OrganizationDeleted)
 	})
 }
 
-// ListOrganizations lists organizations by id, from the one after.
+// ListOrganizations lists organizations by id, from the one after, without
+// deleted ones.
 func (c *Control) ListOrganizations(ctx context.Context, after string, max int) ([]Organization, error) {
 	return many[Organization](ctx, c.s.Bun(), "organizations", func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("id > ?", after).Order("id").Limit(int64(limit(max)))
+		return q.Where("id > ? AND state <> ?", after, OrganizationDeleted).Order("id").Limit(int64(limit(max)))
 	})
 }
 
-// SetOrganizationState sets the state of an organization and of its cell.
+// SetOrganizationState sets the state of an organization and of its cell. A
+// deletion that has begun is not taken back: CodeNotFound.
 func (c *Control) SetOrganizationState(ctx context.Context, id, state string, a AuditDraft) error {
 	return c.s.w.do(ctx, "set the organization's state", func(t *txn) error {
-		at := now()
-		err := t.change(func(db bun.IDB) query {
-			return db.NewUpdate().Model((*Organization)(nil)).Set("state = ?", state).Set("updated_at = ?", at).Where("id = ?", id)
-		})
-		if err != nil {
-			return err
-		}
-		err = t.change(func(db bun.IDB) query {
-			return db.NewUpdate().Model((*CellRow)(nil)).Set("state = ?", state).Set("updated_at = ?", at).Where("organization = ?", id)
-		})
-		if err != nil {
+		if err := t.setState(id, state); err != nil {
 			return err
 		}
 		t.audit(a)

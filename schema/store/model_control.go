@@ -12,6 +12,8 @@ const (
 	OrganizationActive       = "active"
 	OrganizationSuspended    = "suspended"
 	OrganizationDeleting     = "deleting"
+	// OrganizationDeleted is all that is left of one: its id, and when.
+	OrganizationDeleted = "deleted"
 
 	CellProvisioning = OrganizationProvisioning
 	CellActive       = OrganizationActive
@@ -28,6 +30,8 @@ type Organization struct {
 	State     string
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// TokensNotBefore is when operators' tokens were last revoked; nil for never.
+	TokensNotBefore *time.Time
 }
 
 // CellRow says which host runs an organization's cell. An owner is known by
@@ -69,7 +73,7 @@ type Route struct {
 	Organization string
 }
 
-func (o *Organization) utc() { inUTC(&o.CreatedAt, &o.UpdatedAt) }
+func (o *Organization) utc() { inUTC(&o.CreatedAt, &o.UpdatedAt, o.TokensNotBefore) }
 
 func (c *CellRow) utc() { inUTC(&c.LeaseUntil, c.WakeAt, &c.UpdatedAt) }
 

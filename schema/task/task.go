@@ -24,6 +24,9 @@ const (
 	Queue = "cell"
 	// RunsAttribute is the KeywordList search attribute with the ids of the runs carried.
 	RunsAttribute = "TenonRuns"
+	// TokensNotBefore is the datum of an engine namespace that says since when,
+	// in seconds since 1970, operators' tokens for it are good.
+	TokensNotBefore = "tenon.tokens_not_before"
 )
 
 // Times that bound one another: a local activity must end well within the

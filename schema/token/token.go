@@ -26,7 +26,8 @@ const (
 const (
 	issuer   = "tenon"
 	audience = "tenon-engine"
-	// MaxLife bounds how long a token can be good for: there is no revocation.
+	// MaxLife bounds how long a token can be good for, and with it how long a
+	// revocation must be known.
 	MaxLife = 24 * time.Hour
 	// maxToken bounds what is parsed.
 	maxToken = 4096
@@ -41,6 +42,9 @@ type Claims struct {
 	// one for an operator; ignored for RoleSystem.
 	Namespaces []string
 	Expires    time.Time
+	// Issued is when the token was made, in whole seconds. Verify sets it; Mint
+	// takes the clock's.
+	Issued time.Time
 }
 
 // Opens tells whether the token is good for the namespace.

@@ -32,7 +32,7 @@ func (v Verifier) Verify(text string, now time.Time) (Claims, error) {
 	if err != nil || !parsed.Valid || w.IssuedAt == nil {
 		return Claims{}, refused
 	}
-	c := Claims{Subject: w.Subject, Role: w.Role, Namespaces: w.Namespaces, Expires: w.ExpiresAt.Time}
+	c := Claims{Subject: w.Subject, Role: w.Role, Namespaces: w.Namespaces, Expires: w.ExpiresAt.Time, Issued: w.IssuedAt.Time}
 	// Times in a token are whole seconds.
 	if c.check() != nil || c.Expires.Sub(w.IssuedAt.Time) > MaxLife+time.Second {
 		return Claims{}, refused

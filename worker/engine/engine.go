@@ -48,7 +48,9 @@ func Start(ctx context.Context, c Config) (*Engine, error) {
 		return nil, err
 	}
 	log := logger{to: c.Logger, ending: new(atomic.Bool)}
-	server, frontend, err := newServer(ctx, c, log)
+	w := new(watch)
+	c.Verifier = current{Verifier: c.Verifier, revocations: &w.revocations}
+	server, frontend, err := newServer(ctx, c, w, log)
 	if err != nil {
 		return nil, unavailable("the engine cannot be set up", err)
 	}

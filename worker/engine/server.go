@@ -37,7 +37,8 @@ var services = []primitives.ServiceName{
 }
 
 // newServer builds the server and returns it with the frontend's address.
-func newServer(ctx context.Context, c Config, log logger) (server temporal.Server, frontend string, err error) {
+// Tokens that were revoked are known to the watch.
+func newServer(ctx context.Context, c Config, w *watch, log logger) (server temporal.Server, frontend string, err error) {
 	persistence, err := stores(c, log)
 	if err != nil {
 		return nil, "", err
@@ -87,7 +88,7 @@ func newServer(ctx context.Context, c Config, log logger) (server temporal.Serve
 		temporal.WithLogger(log),
 		temporal.WithTLSConfigFactory(tlsProvider),
 		temporal.WithDynamicConfigClient(dynamic()),
-		temporal.WithPersistenceFactoryProvider(new(watch).factory),
+		temporal.WithPersistenceFactoryProvider(w.factory),
 		temporal.WithAuthorizer(authorizer{}),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper {
 			return &claimMapper{verifier: c.Verifier, now: time.Now}

@@ -22,6 +22,9 @@ const watchBuffer = 1024
 // It is exact only because this process is the only writer of the engine's
 // store.
 type watch struct {
+	// revocations stand in the namespaces, so this is where they are seen.
+	revocations revocations
+
 	mu          sync.Mutex
 	subscribers map[chan *persistence.NamespaceWatchEvent]struct{}
 }
@@ -79,6 +82,9 @@ func (f watchedFactory) NewMetadataManager() (persistence.MetadataManager, error
 	if err != nil {
 		return nil, err
 	}
+	if err := f.watch.revocations.load(manager); err != nil {
+		return nil, err
+	}
 	return watchedNamespaces{MetadataManager: manager, watch: f.watch}, nil
 }
 
@@ -105,9 +111,11 @@ func (n watchedNamespaces) CreateNamespace(ctx context.Context, request *persist
 
 // UpdateNamespace implements [persistence.MetadataManager].
 func (n watchedNamespaces) UpdateNamespace(ctx context.Context, request *persistence.UpdateNamespaceRequest) error {
+	n.watch.revocations.keep(request.Namespace.GetInfo())
 	if err := n.MetadataManager.UpdateNamespace(ctx, request); err != nil {
 		return err
 	}
+	n.watch.revocations.note(request.Namespace.GetInfo())
 	n.written(ctx, persistence.NamespaceWatchEventTypeUpdate, &persistence.GetNamespaceRequest{ID: request.Namespace.GetInfo().GetId()})
 	return nil
 }

@@ -77,7 +77,16 @@ func (s *server) session(r *http.Request) (session, bool) {
 	if err != nil {
 		return session{}, false
 	}
-	return s.sessions.find(cookie.Value, s.config.Now())
+	found, ok := s.sessions.find(cookie.Value, s.config.Now())
+	if !ok {
+		return session{}, false
+	}
+	// A token that was revoked since takes its sessions with it.
+	if _, err := s.config.Verifier.Verify(found.token, s.config.Now()); err != nil {
+		s.sessions.close(cookie.Value)
+		return session{}, false
+	}
+	return found, true
 }
 
 func (s *server) setCookie(w http.ResponseWriter, value string, expires time.Time) {
