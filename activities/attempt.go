@@ -17,7 +17,8 @@ import (
 
 // attempt is one invocation of a connector's action, with what its requests tell.
 type attempt struct {
-	e    *Executor
+	e *Executor
+	// st is nil for a test call, which belongs to no run.
 	st   *runState
 	conn connection
 	in   host.Invocation
@@ -38,6 +39,10 @@ type attempt struct {
 	opened   bool
 	requests int
 	tally    tally
+	// statuses are those of the answers to a test call, denied the first error
+	// that kept a request of it from being answered.
+	statuses []int
+	denied   error
 	// broke is an error of this side, which counts whatever the connector,
 	// a stranger, makes of it.
 	broke error
@@ -119,6 +124,13 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 			a.tally.count(resp.Status)
 		}
 	}
+	if a.st == nil {
+		if err == nil {
+			a.statuses = append(a.statuses, resp.Status)
+		} else if a.denied == nil {
+			a.denied = err
+		}
+	}
 	if a.broke != nil {
 		return nil, host.Abort(a.broke)
 	}
@@ -139,8 +151,9 @@ func (a *attempt) intend(ctx context.Context) error {
 
 // used records that the credential was opened, once per attempt: in the
 // transaction of the intent when there is one, else in the step's (invariant 8).
+// That of a test call is its caller's to record.
 func (a *attempt) used() {
-	if a.opened {
+	if a.opened || a.st == nil {
 		return
 	}
 	a.opened = true

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"reflect"
 
 	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/schema"
@@ -33,6 +32,11 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 		return connection{}, schema.Errorf(schema.CodeRefused, "connection %s is %s", row.ID, row.State).
 			Advise("Enter its credential again, or activate it, then retry the run.")
 	}
+	return e.setup(row)
+}
+
+// setup opens a connection's settings.
+func (e *Executor) setup(row store.Connection) (connection, error) {
 	plain, err := e.cfg.Data.Open(place.Connection(e.cfg.Organization, row.ID), row.SettingsSealed)
 	if err != nil {
 		return connection{}, err
@@ -76,7 +80,7 @@ func (a *attempt) credential(ctx context.Context) (*broker.Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !reflect.DeepEqual(opened.Use, a.conn.Use) {
+	if !opened.Use.Equal(a.conn.Use) {
 		opened.Wipe()
 		return nil, schema.Errorf(schema.CodeRefused, "the credential of connection %s was entered for another use than the connection has now", conn.ID).
 			Advise("Enter the credential again.")

@@ -1,9 +1,12 @@
 // Package http is the connector of anything that speaks HTTP: the "call: http"
 // of flow documents.
 //
-// Its one action, request, takes the arguments of an HTTP call of the Open
+// Its action request takes the arguments of an HTTP call of the Open
 // Workflow Specification: method, endpoint (an address, or an object with one),
 // headers, query, body, output, redirect.
+//
+// The other, test, reads the connection's test_path below its base_url and shows
+// by a status of 200-299 that the credential works.
 //
 // # Addresses
 //

@@ -16,7 +16,38 @@ import (
 func TestAcceptance(t *testing.T) {
 	sdktest.Run(t, http.Connector(), sdktest.Example{
 		Action: "request", Settings: `{"base_url":"https://a.example/v1"}`, Input: `{"method":"post","endpoint":"/bills","body":{"n":1}}`,
-	})
+	}, sdktest.Example{Action: "test", Settings: `{"base_url":"https://a.example/v1","test_path":"/me"}`, Input: `{}`})
+}
+
+// TestTheTestAction: only a success shows that a credential works, and what the
+// system says besides is not passed on.
+func TestTheTestAction(t *testing.T) {
+	for status, kind := range map[int]string{
+		200: "", 204: "", 401: sdk.FaultAuthentication, 403: sdk.FaultAuthentication,
+		301: sdk.FaultCommunication, 404: sdk.FaultCommunication, 500: sdk.FaultCommunication,
+	} {
+		var asked *sdk.Request
+		_, err := http.Connector().Actions["test"](t.Context(), sdk.NewCall(
+			json.RawMessage(`{"base_url":"https://a.example/v1","test_path":"/me"}`), json.RawMessage(`{}`),
+			func(_ context.Context, r *sdk.Request) (*sdk.Response, error) {
+				asked = r
+				return &sdk.Response{Status: status, Body: []byte("canary")}, nil
+			}))
+		assert.Equal(t, "GET", asked.Method)
+		assert.Equal(t, "https://a.example/v1/me", asked.URL)
+		if kind == "" {
+			require.NoError(t, err)
+			continue
+		}
+		var f *sdk.Fault
+		require.ErrorAs(t, err, &f)
+		assert.Equal(t, kind, f.Type)
+		assert.NotContains(t, f.Error(), "canary")
+	}
+	_, err := http.Connector().Actions["test"](t.Context(), sdk.NewCall(nil, nil, nil))
+	var f *sdk.Fault
+	require.ErrorAs(t, err, &f)
+	assert.Equal(t, sdk.FaultConfiguration, f.Type)
 }
 
 // call runs the action against an answer, and gives what was asked for.

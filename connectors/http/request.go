@@ -14,8 +14,19 @@ import (
 )
 
 type settings struct {
-	BaseURL string            `json:"base_url"`
-	Headers map[string]string `json:"headers"`
+	BaseURL  string            `json:"base_url"`
+	TestPath string            `json:"test_path"`
+	Headers  map[string]string `json:"headers"`
+}
+
+func parseSettings(raw json.RawMessage) (settings, error) {
+	var set settings
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &set); err != nil {
+			return set, invalid(sdk.FaultConfiguration, "The connection's settings are not valid", "")
+		}
+	}
+	return set, nil
 }
 
 type arguments struct {
@@ -46,11 +57,9 @@ func (e *endpoint) UnmarshalJSON(data []byte) error {
 
 // request is the action.
 func request(ctx context.Context, call *sdk.Call) (any, error) {
-	var set settings
-	if len(call.Settings) > 0 {
-		if err := json.Unmarshal(call.Settings, &set); err != nil {
-			return nil, invalid(sdk.FaultConfiguration, "The connection's settings are not valid", "")
-		}
+	set, err := parseSettings(call.Settings)
+	if err != nil {
+		return nil, err
 	}
 	args, err := parse(call.Input)
 	if err != nil {

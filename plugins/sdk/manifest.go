@@ -47,12 +47,44 @@ type Manifest struct {
 	// secret and a credential is never one of them.
 	Settings json.RawMessage `json:"settings,omitempty"`
 	Actions  []ActionInfo    `json:"actions"`
+	// Test names the read action that shows whether a credential works: it is
+	// called with the input {} before a new credential takes the place of an
+	// old one. Ending without a fault is the proof. Empty: there is none.
+	Test string `json:"test,omitempty"`
 }
 
-// AuthScheme is a way to authenticate: "bearer", "header", "query" or "basic".
+// The auth schemes.
+const (
+	AuthBearer = "bearer" // a token in the Authorization header
+	AuthHeader = "header" // a value in a header
+	AuthQuery  = "query"  // a value in a query parameter
+	AuthBasic  = "basic"  // user name and password
+	AuthOAuth2 = "oauth2" // access tokens, which the host fetches
+	AuthHMAC   = "hmac"   // a signature of each request
+	AuthSigV4  = "sigv4"  // AWS Signature Version 4
+	AuthMTLS   = "mtls"   // a client certificate
+	AuthFree   = "free"   // named values in headers
+)
+
+// AuthSchemes are all auth schemes.
+func AuthSchemes() []string {
+	return []string{AuthBearer, AuthHeader, AuthQuery, AuthBasic, AuthOAuth2, AuthHMAC, AuthSigV4, AuthMTLS, AuthFree}
+}
+
+// AuthScheme is a way to authenticate. The host does all of it: a connector
+// cannot read a value, nor choose where in a request it goes.
 type AuthScheme struct {
+	// Scheme is one of [AuthSchemes].
 	Scheme string `json:"scheme"`
 	Title  string `json:"title"`
+	// Inject is what the system fixes of how the credential gets into a request:
+	// a JSON object with members of a connection's use.inject, such as
+	// {"name":"X-Api-Key"}, {"sigv4":{"service":"sqs"}}, {"oauth2":{"grant":
+	// "client_credentials","token_url":"https://id.example.com/token"}}, or, for
+	// free, {"headers":[{"name":"DD-API-KEY","value":"api_key"}]}. A connection
+	// must have these members with these values and chooses the others. Empty:
+	// it chooses all.
+	Inject json.RawMessage `json:"inject,omitempty"`
 }
 
 // ActionInfo describes one action.

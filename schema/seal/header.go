@@ -40,3 +40,12 @@ func Split(s Suite, sealed []byte) (KeyID, []byte, error) {
 	}
 	return KeyID(sealed[2:headerSize]), sealed[headerSize:], nil
 }
+
+// KeyOf is the id of the key that opens a ciphertext of any suite, and false
+// for what does not begin like one.
+func KeyOf(sealed []byte) (KeyID, bool) {
+	if len(sealed) < headerSize || sealed[0] != formatVersion {
+		return KeyID{}, false
+	}
+	return KeyID(sealed[2:headerSize]), true
+}

@@ -71,8 +71,12 @@ func manifest(t *testing.T, c sdk.Connector) {
 	}
 	compile(t, "settings", m.Settings)
 	for _, a := range m.Auth {
-		if !slices.Contains([]string{"bearer", "header", "query", "basic"}, a.Scheme) || a.Title == "" {
-			t.Errorf("the auth scheme %q must be bearer, header, query or basic, with a title", a.Scheme)
+		if !slices.Contains(sdk.AuthSchemes(), a.Scheme) || a.Title == "" {
+			t.Errorf("the auth scheme %q must be one of %v, with a title", a.Scheme, sdk.AuthSchemes())
+		}
+		var fixed map[string]json.RawMessage
+		if len(a.Inject) > 0 && json.Unmarshal(a.Inject, &fixed) != nil {
+			t.Errorf("what the auth scheme %s fixes must be a JSON object", a.Scheme)
 		}
 	}
 	declared := make(map[string]bool)
@@ -92,6 +96,9 @@ func manifest(t *testing.T, c sdk.Connector) {
 		}
 		compile(t, a.Name+" input", a.Input)
 		compile(t, a.Name+" output", a.Output)
+	}
+	if i := slices.IndexFunc(m.Actions, func(a sdk.ActionInfo) bool { return a.Name == m.Test }); m.Test != "" && (i < 0 || m.Actions[i].Effect != sdk.EffectRead) {
+		t.Errorf("the test %q must be a read action of the manifest", m.Test)
 	}
 	for served := range c.Actions {
 		if !declared[served] {
