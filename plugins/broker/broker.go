@@ -19,8 +19,9 @@ type Opener interface {
 	Open(ctx context.Context) (*Credential, error)
 }
 
-// Credential is an opened credential: what it may be used for and its values.
-// The broker wipes it when the call is over.
+// Credential is an opened credential: what it may be used for and its values,
+// those of [seal.ValueNames]; for the scheme oauth2 [AccessToken] too. The broker
+// wipes it when the call is over.
 type Credential struct {
 	Use    seal.Use
 	Values map[string]schema.Secret
@@ -142,21 +143,22 @@ func (b *Broker) Do(ctx context.Context, call Call, request *sdk.Request) (respo
 	if err != nil {
 		return nil, false, err
 	}
-	scrub := newScrubber(nil)
+	// What was checked is what is sent.
+	draft.target.path = route.path
+	scrub, added := newScrubber(nil), injected{}
 	if credentialed {
 		// Invariant 1: the binding has been checked; only now is the secret
 		// put beside the request.
-		secrets, err := draft.inject(use.Inject, values)
-		if err != nil {
+		if added, err = draft.inject(use.Inject, values, b.now()); err != nil {
 			return nil, false, err
 		}
-		scrub = newScrubber(secrets)
+		scrub = newScrubber(added.secrets)
 	}
 	pool, err := b.pool(call, use, draft.target, route)
 	if err != nil {
 		return nil, false, err
 	}
-	exchange := exchange{broker: b, pool: pool, call: call, draft: draft, scrub: scrub}
+	exchange := exchange{broker: b, pool: pool, call: call, draft: draft, scrub: scrub, certificate: added.certificate}
 	return exchange.run(ctx)
 }
 

@@ -54,7 +54,7 @@ func (l *link) close() {
 // dial opens a connection to the pool's origin. Nothing of any request is sent
 // by it. The address that passes the check is the address connected to: there
 // is no second look-up that could answer otherwise.
-func (b *Broker) dial(ctx context.Context, p *pool) (*link, error) {
+func (b *Broker) dial(ctx context.Context, p *pool, certificate *tls.Certificate) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.config.DialTimeout)
 	defer cancel()
 	addresses, err := b.resolve(ctx, p.origin)
@@ -75,7 +75,7 @@ func (b *Broker) dial(ctx context.Context, p *pool) (*link, error) {
 	share := b.config.DialTimeout / time.Duration(len(admitted)) // a silent address leaves time for the next
 	var failure error
 	for _, address := range admitted {
-		l, err := b.connect(ctx, p, share, netip.AddrPortFrom(address.Unmap(), p.origin.port))
+		l, err := b.connect(ctx, p, share, netip.AddrPortFrom(address.Unmap(), p.origin.port), certificate)
 		if err == nil {
 			return l, nil
 		}
@@ -100,7 +100,7 @@ func (b *Broker) resolve(ctx context.Context, o origin) ([]netip.Addr, error) {
 	return slices.Clone(addresses), nil
 }
 
-func (b *Broker) connect(ctx context.Context, p *pool, limit time.Duration, address netip.AddrPort) (*link, error) {
+func (b *Broker) connect(ctx context.Context, p *pool, limit time.Duration, address netip.AddrPort, certificate *tls.Certificate) (*link, error) {
 	dialer := net.Dialer{
 		Timeout: limit, KeepAlive: 15 * time.Second,
 		// The kernel is asked to connect to nothing but what was admitted.
@@ -118,8 +118,11 @@ func (b *Broker) connect(ctx context.Context, p *pool, limit time.Duration, addr
 	w := &wire{Conn: raw}
 	var conn net.Conn = w
 	if p.tls != nil {
-		secured := tls.Client(w, p.tls)
-		if err := secured.HandshakeContext(ctx); err != nil {
+		held := holding{certificate: certificate}
+		secured := tls.Client(w, held.config(p.tls))
+		err := secured.HandshakeContext(ctx)
+		held.drop()
+		if err != nil {
 			return nil, errors.Join(err, raw.Close())
 		}
 		conn = secured

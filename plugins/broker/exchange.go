@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -18,6 +19,8 @@ type exchange struct {
 	call   Call
 	draft  *draft
 	scrub  *scrubber
+	// certificate is shown in a new connection's handshake; nil for none.
+	certificate *tls.Certificate
 
 	announced bool // OnSend has been called
 	sent      bool // a byte of the request may have left
@@ -68,7 +71,7 @@ func (e *exchange) link(ctx context.Context, reuse bool) (*link, error) {
 			return l, nil
 		}
 	}
-	return e.broker.dial(ctx, e.pool)
+	return e.broker.dial(ctx, e.pool, e.certificate)
 }
 
 // send returns the reply's head. When it fails the connection is sealed before

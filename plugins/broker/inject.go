@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/seal"
@@ -17,51 +19,99 @@ const minSecret = 4
 // pieces too small to recognise a credential in.
 var partial = []string{"Range", "If-Range", "Request-Range"}
 
-// inject puts the credential into the request and returns all that must be
-// taken out of the reply. Its errors never quote a value (invariant 10).
-func (d *draft) inject(injection seal.Injection, values map[string]schema.Secret) ([]secret, error) {
+// injected is what the credential adds to a request beside its headers.
+type injected struct {
+	// secrets are all that must be taken out of the reply.
+	secrets []secret
+	// certificate is shown in the TLS handshake; nil for none.
+	certificate *tls.Certificate
+}
+
+// inject puts the credential into the request. It is the last change to it: what
+// a signature covers is what is sent. Its errors never quote a value
+// (invariant 10).
+func (d *draft) inject(injection seal.Injection, values map[string]schema.Secret, now time.Time) (injected, error) {
 	for name := range d.header {
 		if slices.Contains(partial, likened(name)) {
-			return nil, schema.Errorf(schema.CodeRefused, "the header %s is not allowed where a credential is added", likened(name)).
+			return injected{}, schema.Errorf(schema.CodeRefused, "the header %s is not allowed where a credential is added", likened(name)).
 				At(headerPointer(name)).Advise("Ask for the whole of it: a credential cannot be recognised in a part of a reply.")
 		}
 	}
+	if injection.Scheme == seal.SchemeMTLS {
+		return d.injectCertificate(values)
+	}
+	secrets, err := secretsOf(injection, values)
+	if err != nil {
+		return injected{}, err
+	}
+	var derived []secret
+	switch injection.Scheme {
+	case seal.SchemeBearer:
+		err = d.carry("Authorization", or(injection.Prefix, "Bearer "), "token", values)
+	case seal.SchemeHeader:
+		err = d.carry(or(injection.Name, "Authorization"), injection.Prefix, "value", values)
+	case seal.SchemeOAuth2:
+		prefix := injection.Prefix
+		if injection.Name == "" {
+			prefix = or(prefix, "Bearer ")
+		}
+		err = d.carry(or(injection.Name, "Authorization"), prefix, AccessToken, values)
+	case seal.SchemeFree:
+		for _, h := range injection.Headers {
+			if err = d.carry(h.Name, h.Prefix, h.Value, values); err != nil {
+				break
+			}
+		}
+	case seal.SchemeQuery:
+		var value string
+		if value, err = need(values, "value"); err == nil {
+			err = d.injectQuery(injection.Name, injection.Prefix+value)
+		}
+	case seal.SchemeBasic:
+		derived, err = d.injectBasic(values)
+	case seal.SchemeHMAC:
+		derived, err = d.signHMAC(injection, values, now)
+	case seal.SchemeSigV4:
+		derived, err = d.signSigV4(injection, values, now)
+	default:
+		err = schema.Errorf(schema.CodeRefused, "the credential's injection scheme is not known")
+	}
+	return injected{secrets: append(secrets, derived...)}, err
+}
+
+// AccessToken names the value that the scheme oauth2 sends. An Opener fetches
+// it; the other values of the credential are there to be taken out of replies.
+const AccessToken = "access_token"
+
+// secretsOf are the values as what must not come back. Identifiers may stand in
+// replies by right when they are short; a long one is taken out.
+func secretsOf(injection seal.Injection, values map[string]schema.Secret) ([]secret, error) {
 	var secrets []secret
 	for name, value := range values {
 		text := string(value.Reveal())
-		if text == "" || name == "username" && injection.Scheme == seal.SchemeBasic {
-			continue
-		}
-		if len(strings.TrimSpace(text)) < minSecret {
+		switch {
+		case text == "", name == "username" && injection.Scheme == seal.SchemeBasic:
+		case injection.Scheme != seal.SchemeFree && (name == "client_id" || name == "key_id"):
+			if len(text) >= 8 {
+				secrets = append(secrets, secret{text: text, word: len(text) < 16})
+			}
+		case len(strings.TrimSpace(text)) < minSecret:
 			return nil, schema.Errorf(schema.CodeRefused, "a value of the credential is shorter than %d bytes and could not be taken out of replies", minSecret).
 				Advise("Use a longer one.")
+		default:
+			secrets = append(secrets, secret{text: text})
 		}
-		secrets = append(secrets, secret{text: text})
 	}
-	switch injection.Scheme {
-	case seal.SchemeBearer:
-		token, err := need(values, "token")
-		if err != nil {
-			return nil, err
-		}
-		return secrets, d.put("Authorization", or(injection.Prefix, "Bearer ")+token)
-	case seal.SchemeHeader:
-		value, err := need(values, "value")
-		if err != nil {
-			return nil, err
-		}
-		return secrets, d.put(or(injection.Name, "Authorization"), injection.Prefix+value)
-	case seal.SchemeBasic:
-		return d.injectBasic(secrets, values)
-	case seal.SchemeQuery:
-		value, err := need(values, "value")
-		if err != nil {
-			return nil, err
-		}
-		return secrets, d.injectQuery(injection.Name, injection.Prefix+value)
-	default:
-		return nil, schema.Errorf(schema.CodeRefused, "the credential's injection scheme is not known")
+	return secrets, nil
+}
+
+// carry puts a value into a header.
+func (d *draft) carry(header, prefix, name string, values map[string]schema.Secret) error {
+	value, err := need(values, name)
+	if err != nil {
+		return err
 	}
+	return d.put(header, prefix+value)
 }
 
 func need(values map[string]schema.Secret, name string) (string, error) {
@@ -77,7 +127,8 @@ func need(values map[string]schema.Secret, name string) (string, error) {
 // (an API key with an empty password); beside a password it is an identifier
 // that may stand in replies by right when it is short, and is taken out where
 // it stands as a word of its own when it is long.
-func (d *draft) injectBasic(secrets []secret, values map[string]schema.Secret) ([]secret, error) {
+func (d *draft) injectBasic(values map[string]schema.Secret) ([]secret, error) {
+	var secrets []secret
 	username, password := string(values["username"].Reveal()), string(values["password"].Reveal())
 	switch {
 	case username == "" && password == "":

@@ -27,6 +27,8 @@ type secret struct {
 	text string
 	// word: only where it stands as a word of its own.
 	word bool
+	// whole: it is bytes, not text, and has no parts of its own.
+	whole bool
 }
 
 // needle is one form of a secret.
@@ -65,6 +67,9 @@ func newScrubber(secrets []secret) *scrubber {
 func withParts(secrets []secret) []secret {
 	all := slices.Clone(secrets)
 	for _, s := range secrets {
+		if s.whole {
+			continue
+		}
 		all = append(all, secret{text: strings.TrimSpace(s.text), word: s.word})
 		for _, part := range strings.FieldsFunc(s.text, func(r rune) bool { return strings.ContainsRune(" \t\r\n;,=\"'", r) }) {
 			if len(part) >= 2*shortSecret {

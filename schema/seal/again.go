@@ -2,10 +2,7 @@ package seal
 
 import (
 	"bytes"
-
-	"golang.org/x/crypto/chacha20poly1305"
-	"golang.org/x/crypto/hkdf"
-
+	"crypto/hkdf"
 	"crypto/sha256"
 
 	"github.com/tenonhq/tenon/schema"
@@ -21,13 +18,13 @@ func SealCredentialAgain(to PublicKey, plain []byte) ([]byte, error) {
 	return sealTo(to, SuiteCredential, plain)
 }
 
-// Derive is a data key that only the holder of the private key can have: with
-// it he leaves word to himself. The label says what for.
+// Derive is a data key that only a holder of the private key can have, by
+// HKDF-SHA256 without a salt. The label says what it is for.
 func (k PrivateKey) Derive(label string) (DataKey, error) {
-	raw := make([]byte, chacha20poly1305.KeySize)
-	defer clear(raw)
-	if _, err := hkdf.New(sha256.New, k.Reveal(), nil, []byte(label)).Read(raw); err != nil {
+	raw, err := hkdf.Key(sha256.New, k.Reveal(), nil, label, KeySize)
+	if err != nil {
 		return DataKey{}, schema.Errorf(schema.CodeInternal, "no key could be derived: %w", err)
 	}
+	defer clear(raw)
 	return ParseDataKey(raw)
 }

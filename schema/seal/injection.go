@@ -34,9 +34,10 @@ func Schemes() []string {
 type Injection struct {
 	// Scheme is one of [Schemes].
 	Scheme string `json:"scheme"`
-	// Name of the header (header, hmac) or query parameter (query).
+	// Name of the header (header, hmac; for oauth2 where it is not
+	// "Authorization: Bearer") or query parameter (query).
 	Name string `json:"name,omitempty"`
-	// Prefix before the value in a header (header, hmac).
+	// Prefix before the value in a header (header, hmac, oauth2 with a name).
 	Prefix string  `json:"prefix,omitempty"`
 	OAuth2 *OAuth2 `json:"oauth2,omitempty"`
 	HMAC   *HMAC   `json:"hmac,omitempty"`

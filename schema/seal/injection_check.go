@@ -29,6 +29,11 @@ func checkInjection(in Injection) error {
 			return schema.Errorf(schema.CodeInvalid, "the scheme needs the name of a query parameter").At("/inject/name")
 		}
 	case SchemeOAuth2:
+		if in.Name != "" {
+			if err := checkHeader(in.Name, in.Prefix, ""); err != nil {
+				return err
+			}
+		}
 		return checkOAuth2(*in.OAuth2)
 	case SchemeHMAC:
 		if err := checkHeader(in.Name, in.Prefix, ""); err != nil {
@@ -56,8 +61,8 @@ func checkMembers(in Injection) error {
 		given, wish bool
 		need        bool
 	}{
-		{"/inject/name", in.Name != "", named, named},
-		{"/inject/prefix", in.Prefix != "", in.Scheme == SchemeHeader || in.Scheme == SchemeHMAC, false},
+		{"/inject/name", in.Name != "", named || in.Scheme == SchemeOAuth2, named},
+		{"/inject/prefix", in.Prefix != "", in.Scheme == SchemeHeader || in.Scheme == SchemeHMAC || in.Scheme == SchemeOAuth2 && in.Name != "", false},
 		{"/inject/oauth2", in.OAuth2 != nil, in.Scheme == SchemeOAuth2, true},
 		{"/inject/hmac", in.HMAC != nil, in.Scheme == SchemeHMAC, true},
 		{"/inject/sigv4", in.SigV4 != nil, in.Scheme == SchemeSigV4, true},
