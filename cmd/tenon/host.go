@@ -92,8 +92,19 @@ func runHost(ctx context.Context, e env) error {
 		return err
 	}
 	defer engine.Close()
+	revoke := func(ctx context.Context, name string, at time.Time) error {
+		return platformactivities.RevokeTokens(ctx, engine, name, at)
+	}
 	namespace := func(ctx context.Context, name string) error {
-		return platformactivities.EnsureNamespace(ctx, engine, name, namespaceRetention)
+		if err := platformactivities.EnsureNamespace(ctx, engine, name, namespaceRetention); err != nil || name == platform.Namespace {
+			return err
+		}
+		// An engine that lost its store lost what was revoked, too.
+		o, err := control.GetOrganization(ctx, name)
+		if err != nil || o.TokensNotBefore == nil {
+			return err
+		}
+		return revoke(ctx, name, *o.TokensNotBefore)
 	}
 	if err := namespace(ctx, platform.Namespace); err != nil {
 		return err
@@ -109,7 +120,7 @@ func runHost(ctx context.Context, e env) error {
 	}()
 	host := supervisor.New(supervisor.Config{
 		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
-		Namespace: namespace, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells,
+		Namespace: namespace, Revoke: revoke, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
 	return host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })

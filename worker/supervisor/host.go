@@ -45,6 +45,9 @@ type Config struct {
 	EngineCA []byte
 	// Namespace registers an engine namespace, and is idempotent.
 	Namespace func(ctx context.Context, name string) error
+	// Revoke tells the engine that operators' tokens made by then are revoked,
+	// and is idempotent.
+	Revoke func(ctx context.Context, namespace string, at time.Time) error
 	// Client is connected to the platform's namespace.
 	Client client.Client
 	// Binaries is the directory of tenon-cell and what it starts; RunDir holds
@@ -97,6 +100,7 @@ func (h *Host) Run(ctx context.Context, ready func()) error {
 	for _, b := range h.cfg.Bells {
 		heard.Go(func() { b.Listen(ctx, rung) })
 	}
+	heard.Go(func() { h.tellRevocations(ctx) })
 	ready()
 
 	tick := time.NewTicker(renewEvery)
