@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
@@ -187,6 +188,19 @@ func (st *runState) keep(key string, rec task.Record) {
 	st.records[key] = rec
 	st.bytes += weight(rec)
 	maps.Copy(st.values, rec.Values)
+}
+
+// due is the first instant that the run waits for: the end of its wait or of a
+// timeout, which may be one that a task which is done had set.
+func (st *runState) due(now time.Time) (at time.Time) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, rec := range st.records {
+		if rec.Until.After(now) && (at.IsZero() || rec.Until.Before(at)) {
+			at = rec.Until
+		}
+	}
+	return at
 }
 
 // lend makes values readable while their own step is still being performed.

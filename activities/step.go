@@ -149,10 +149,13 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	// What a timer or another process will follow on is durable before it is told.
 	c := store.RunCommit{}
 	if kind == string(flow.KindWait) && req.Phase == task.PhaseEnter && rec.Result.Wait > 0 || rec.Result.Retry && rec.Result.Wait >= flow.LongPause {
-		c.State = store.RunWaiting
+		c.State, c.DueAt = store.RunWaiting, st.due(e.now())
 	}
 	if err := e.commit(ctx, st, c); err != nil {
 		return task.StepResult{}, err
+	}
+	if c.State == store.RunWaiting {
+		e.cfg.Ended(st.run.ID)
 	}
 	if req.Effect != "" {
 		e.lanes.take(lane(st.run.ID, req.Effect))

@@ -2,109 +2,139 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tenonhq/tenon/schema"
-	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
-// The chains of a cell's audit log.
-const (
-	auditDoor = store.ChainDoor
-	auditWork = store.ChainWork
+// AuditEntry is one act on the record.
+type AuditEntry audit.Record
+
+// AuditCheckpoint says where the chains ended at one time, signed.
+type AuditCheckpoint audit.Checkpoint
+
+// auditFilter is what a list or an export of the log can be narrowed to.
+type auditFilter struct {
+	Actor  string    `query:"actor" maxLength:"200"`
+	Action string    `query:"action" maxLength:"64"`
+	Target string    `query:"target" maxLength:"200"`
+	Since  time.Time `query:"since" doc:"Not before this time, RFC 3339."`
+	Until  time.Time `query:"until" doc:"Before this time, RFC 3339."`
+}
+
+func (f auditFilter) store() store.AuditFilter {
+	return store.AuditFilter{Actor: f.Actor, Action: f.Action, Target: f.Target, Since: f.Since, Until: f.Until}
+}
+
+// auditNamespace narrows an organization's log to a namespace.
+type auditNamespace struct {
+	Namespace string `query:"namespace" maxLength:"64" doc:"Id or name; a key that is bound to a namespace sees that one."`
+}
+
+// auditOrganization narrows the platform's log to what concerns an organization.
+type auditOrganization struct {
+	Organization string `query:"organization" maxLength:"64"`
+}
+
+type (
+	listAudit struct {
+		Paging
+		auditNamespace
+		auditFilter
+	}
+	exportAudit struct {
+		auditNamespace
+		auditFilter
+	}
+	listPlatformAudit struct {
+		Paging
+		auditOrganization
+		auditFilter
+	}
+	exportPlatformAudit struct {
+		auditOrganization
+		auditFilter
+	}
+	listCheckpoints struct {
+		After int64 `query:"after" minimum:"0" doc:"Number of the last checkpoint that is known."`
+		Limit int   `query:"limit" default:"50" minimum:"1" maximum:"200"`
+	}
 )
 
-// AuditEntry is one act on the record.
-type AuditEntry struct {
-	ID        string          `json:"id"`
-	Chain     string          `json:"chain" enum:"door,work" doc:"Each writing process has a chain of its own."`
-	Sequence  int64           `json:"sequence" doc:"Without a gap in its chain."`
-	At        time.Time       `json:"at"`
-	Actor     string          `json:"actor" doc:"Id of a key, a source or a run, or system."`
-	Action    string          `json:"action" example:"credential.write"`
-	Target    string          `json:"target"`
-	Namespace string          `json:"namespace,omitempty"`
-	Detail    json.RawMessage `json:"detail,omitempty"`
-	Previous  []byte          `json:"previous" doc:"Hash of the entry before."`
-	Hash      []byte          `json:"hash"`
-}
-
-type listAudit struct {
-	Paging
-	Namespace string `query:"namespace" maxLength:"64" doc:"Id or name; a key that is bound to a namespace sees that one."`
-	Action    string `query:"action" maxLength:"64"`
-}
-
 func (s *Server) registerAudit() {
+	tags := []string{"Audit"}
+	one := access{scope: scopeOrganization, permission: AuditRead}
+	all := access{scope: scopePlatform, permission: AuditRead}
 	handle(s, huma.Operation{
-		OperationID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Tags: []string{"Audit"},
-		Summary:     "List what was done, newest first",
-		Description: "The chains of the writing processes, as one log. Nobody can change or remove an entry.",
-	}, access{scope: scopeOrganization, permission: AuditRead}, s.listAudit)
+		OperationID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Tags: tags,
+		Summary: "List what was done, newest first",
+		Description: "The chains of the writing processes, as one log: what was done to the organization's cell, in it, and to its keys and " +
+			"routes in the control database. Nobody can change or remove an entry.",
+	}, one, s.listAudit)
+	handle(s, exporting(huma.Operation{
+		OperationID: "export-audit", Method: http.MethodGet, Path: "/v1/audit/export", Tags: tags,
+		Summary: "Export what was done, oldest first",
+		Description: "NDJSON, one object a line: a header, the signed checkpoints, the entries, and an end that says that nothing was cut " +
+			"off. `tenon audit verify` verifies it. With a filter, or a key that is bound to a namespace, it holds a part of each chain.",
+	}), one, s.exportAudit)
+	handle(s, huma.Operation{
+		OperationID: "list-audit-checkpoints", Method: http.MethodGet, Path: "/v1/audit/checkpoints", Tags: tags,
+		Summary:     "List the signed checkpoints over the organization's chains, oldest first",
+		Description: "Keep them elsewhere: what they cover cannot be cut off or rewritten without showing.",
+	}, one, s.listCheckpoints)
+	handle(s, huma.Operation{
+		OperationID: "list-platform-audit", Method: http.MethodGet, Path: "/v1/platform/audit", Tags: tags,
+		Summary: "List what was done to the control database, newest first",
+	}, all, s.listPlatformAudit)
+	handle(s, exporting(huma.Operation{
+		OperationID: "export-platform-audit", Method: http.MethodGet, Path: "/v1/platform/audit/export", Tags: tags,
+		Summary: "Export what was done to the control database, oldest first", Description: "NDJSON, as of export-audit.",
+	}), all, s.exportPlatformAudit)
+	handle(s, huma.Operation{
+		OperationID: "list-platform-audit-checkpoints", Method: http.MethodGet, Path: "/v1/platform/audit/checkpoints", Tags: tags,
+		Summary: "List the signed checkpoints over the control database's chain, oldest first",
+	}, all, s.listCheckpoints)
 }
 
-// listAudit merges both chains by time. Its cursor holds a place in each.
 func (s *Server) listAudit(ctx context.Context, c *caller, in *listAudit) (*Output[List[AuditEntry]], error) {
-	filter := store.AuditFilter{Namespace: c.bound, Action: in.Action, Limit: in.Limit}
-	if in.Namespace != "" {
-		ns, err := c.cell.Door().GetNamespace(ctx, in.Namespace)
-		if err != nil {
-			return nil, err
-		}
-		if c.bound != "" && ns.ID != c.bound {
-			return nil, schema.Errorf(schema.CodeNotFound, "there is no such namespace")
-		}
-		filter.Namespace = ns.ID
-	}
-	afterDoor, afterWork, ok := strings.Cut(in.After, ".")
-	if in.After != "" && !ok {
-		return nil, schema.Errorf(schema.CodeInvalid, "the cursor is not one of this list")
-	}
-	filter.After = afterDoor
-	door, err := c.cell.Door().ListAudit(ctx, filter)
+	t, err := s.organizationTrail(ctx, c, in.Namespace, in.auditFilter)
 	if err != nil {
 		return nil, err
 	}
-	filter.After = afterWork
-	work, err := c.cell.Work().ListAudit(ctx, filter)
-	if err != nil {
-		return nil, err
-	}
-	page := List[AuditEntry]{Items: []AuditEntry{}}
-	more := len(door) == in.Limit || len(work) == in.Limit || len(door)+len(work) > in.Limit
-	for len(page.Items) < in.Limit && len(door)+len(work) > 0 {
-		var next store.AuditEntry
-		if len(work) == 0 || (len(door) > 0 && !door[0].At.Before(work[0].At)) {
-			next, door, afterDoor = door[0], door[1:], door[0].Cursor()
-		} else {
-			next, work, afterWork = work[0], work[1:], work[0].Cursor()
-		}
-		shown, err := c.showAudit(next)
-		if err != nil {
-			return nil, err
-		}
-		page.Items = append(page.Items, shown)
-	}
-	if more {
-		page.Next = afterDoor + "." + afterWork
-	}
-	return answer(page), nil
+	return t.page(ctx, in.Paging)
 }
 
-func (c *caller) showAudit(e store.AuditEntry) (AuditEntry, error) {
-	shown := AuditEntry{
-		ID: e.ID, Chain: e.Chain, Sequence: e.Seq, At: e.At, Actor: e.Actor, Action: e.Action, Target: e.Target,
-		Namespace: e.Namespace, Previous: e.Prev, Hash: e.Hash,
+func (s *Server) listPlatformAudit(ctx context.Context, _ *caller, in *listPlatformAudit) (*Output[List[AuditEntry]], error) {
+	return s.platformTrail(in.Organization, in.auditFilter).page(ctx, in.Paging)
+}
+
+func (s *Server) exportAudit(ctx context.Context, c *caller, in *exportAudit) (*huma.StreamResponse, error) {
+	t, err := s.organizationTrail(ctx, c, in.Namespace, in.auditFilter)
+	if err != nil {
+		return nil, err
 	}
-	if len(e.DetailSealed) == 0 {
-		return shown, nil
+	return s.export(ctx, t)
+}
+
+func (s *Server) exportPlatformAudit(ctx context.Context, _ *caller, in *exportPlatformAudit) (*huma.StreamResponse, error) {
+	return s.export(ctx, s.platformTrail(in.Organization, in.auditFilter))
+}
+
+// listCheckpoints shows the caller's own: a platform key's are the control
+// chain's. Their heads count what happened in every namespace.
+func (s *Server) listCheckpoints(ctx context.Context, c *caller, in *listCheckpoints) (*Output[List[AuditCheckpoint]], error) {
+	if c.bound != "" {
+		return nil, schema.Errorf(schema.CodeForbidden, "a key of one namespace cannot see checkpoints over all of them")
 	}
-	err := c.cell.openJSON(place.Audit(c.org, e.Chain), e.DetailSealed, &shown.Detail)
-	return shown, err
+	found, err := s.config.Control.ListCheckpoints(ctx, c.org, in.After, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return answer(listed(found, in.Limit, func(p audit.Checkpoint) AuditCheckpoint { return AuditCheckpoint(p) },
+		func(p audit.Checkpoint) string { return number(p.Sequence) })), nil
 }

@@ -19,6 +19,7 @@ type cell struct {
 	org    string
 	keys   seal.DataKeys
 	public seal.PublicKey
+	mark   *mark
 }
 
 // cells opens cells when they are asked for and closes those that are not.
@@ -35,6 +36,7 @@ type slot struct {
 	mu      sync.Mutex
 	cell    *cell
 	checked time.Time
+	mark    mark
 
 	// Under cells.mu: how many hold the cell, and since when nobody does.
 	users int
@@ -98,7 +100,7 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 			return nil, schema.Errorf(schema.CodeUnavailable, "the cell's databases cannot be opened: %w", err)
 		}
 	}
-	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic}
+	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic, mark: &s.mark}
 	s.checked = now
 	return s.cell, nil
 }

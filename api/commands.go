@@ -103,6 +103,8 @@ func (s *Server) command(ctx context.Context, c *caller, id, kind string, args c
 	if _, err := c.cell.Door().AddCommand(ctx, row, draft); err != nil {
 		return nil, err
 	}
-	s.ring(c.org)
+	if err := s.wake(ctx, c.cell); err != nil {
+		return nil, err
+	}
 	return answer(Commanded{Command: row.ID, Run: run.ID}), nil
 }

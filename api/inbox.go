@@ -52,8 +52,10 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if err != nil {
 		return "", nil, err
 	}
-	// A repeated event rings too: the bell of the first may have been lost.
-	s.ring(c.org)
+	// A repeated event wakes the cell, too: the first may not have got that far.
+	if err := s.wake(ctx, c.cell); err != nil {
+		return "", nil, err
+	}
 	if duplicate {
 		return stored.ID, &stored, nil
 	}

@@ -82,6 +82,6 @@ func (s *Server) createOrganization(ctx context.Context, c *caller, in *createOr
 	if err != nil {
 		return nil, err
 	}
-	s.ring(o.ID)
+	s.config.Bell(o.ID)
 	return answer(showOrganization(o)), nil
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 
@@ -57,7 +58,7 @@ func (s *Server) audit(c *caller, action, target string, detail map[string]any) 
 	if err != nil {
 		return draft, schema.Errorf(schema.CodeInternal, "the audit detail cannot be written: %w", err)
 	}
-	draft.DetailSealed = c.cell.keys.Seal(place.Audit(c.org, auditDoor), plain)
+	draft.DetailSealed = c.cell.keys.Seal(place.Audit(c.org, store.ChainDoor), plain)
 	return draft, nil
 }
 
@@ -84,8 +85,13 @@ func (c *cell) openJSON(at seal.Place, sealed []byte, value any) error {
 	return nil
 }
 
-// ring wakes the cell after its work is on disk.
-func (s *Server) ring(org string) { s.config.Bell(org) }
+// wake tells that the cell has work, after it is on disk and before it is
+// acknowledged: by a mark that outlives this process, and by the bell.
+func (s *Server) wake(ctx context.Context, c *cell) error {
+	err := c.mark.make(ctx, s.config.Control, c.org)
+	s.config.Bell(c.org)
+	return err
+}
 
 // decodeBase64 takes standard base64 in its one spelling.
 func decodeBase64(text string) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -91,6 +92,10 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 		return err
 	}
 	defer func() { _ = cell.Close() }()
+	// From here on, whoever owned the cell before writes nothing more.
+	if err := cell.Work().Own(ctx, boot.Epoch); err != nil {
+		return err
+	}
 
 	var bearer atomic.Value
 	bearer.Store(boot.Token)
@@ -107,41 +112,71 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 		Logger: logger, Requeue: func(run string) { r.again(run) }, Ended: r.ended,
 	})
 
+	r.rest = rest{after: boot.Idle, ask: func() {
+		// A host that is gone ends the cell by the line's other direction.
+		_ = line.Send(Report{Idle: true})
+	}}
+
 	w := newWorker(engine, r.executor)
 	if err := w.Start(); err != nil {
 		return schema.Errorf(schema.CodeUnavailable, "the cell's worker could not start: %w", err)
 	}
-	defer w.Stop()
+	stopWorker := sync.OnceFunc(w.Stop)
+	defer stopWorker()
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	relaying, cancel := context.WithCancel(ctx)
 	relayed := make(chan struct{})
 	go func() {
 		defer close(relayed)
-		r.run(ctx)
+		r.run(relaying)
 	}()
 	// The databases outlive the relay.
-	defer func() {
+	stopRelay := func() {
 		cancel()
 		<-relayed
-	}()
+	}
+	defer stopRelay()
 	if err := line.Send(Report{Ready: true, Missing: launcher.Missing()}); err != nil {
 		return err
 	}
 	logger.InfoContext(ctx, "cell is awake")
-	listened := make(chan error, 1)
-	go func() { listened <- listen(line, r, &bearer) }()
-	select {
-	case err = <-listened:
-	case <-ctx.Done():
-		err = nil
+	listened, sleep := make(chan error, 1), make(chan struct{}, 1)
+	go func() { listened <- listen(line, r, &bearer, sleep) }()
+	for {
+		select {
+		case err = <-listened:
+		case <-ctx.Done():
+			err = nil
+		case <-cell.Work().Lost():
+			err = store.ErrNotOwner
+		case <-sleep:
+			if r.busy() {
+				continue
+			}
+			// With the relay and the worker at rest nothing begins anymore; what
+			// is found now is for the next process.
+			stopRelay()
+			stopWorker()
+			return fallAsleep(ctx, r, line)
+		}
+		logger.InfoContext(ctx, "cell drains")
+		return err
 	}
-	logger.InfoContext(ctx, "cell drains")
-	return err
+}
+
+// fallAsleep tells the host that the cell has nothing to do, and when it has
+// again; if it has, the host starts another process.
+func fallAsleep(ctx context.Context, r *relay, line *Line) error {
+	idle, wakeAt, err := r.nothing(ctx)
+	if err != nil || !idle {
+		return err
+	}
+	r.logger.InfoContext(ctx, "cell falls asleep", "wake_at", wakeAt)
+	return line.Send(Report{Asleep: true, WakeAt: wakeAt})
 }
 
 // listen follows the host's notices until it asks to drain or is gone.
-func listen(line *Line, r *relay, bearer *atomic.Value) error {
+func listen(line *Line, r *relay, bearer *atomic.Value, sleep chan<- struct{}) error {
 	for {
 		var n Notice
 		if err := line.Receive(&n); err != nil {
@@ -157,6 +192,11 @@ func listen(line *Line, r *relay, bearer *atomic.Value) error {
 			bearer.Store(n.Token)
 		case n.Bell:
 			r.ring()
+		case n.Sleep:
+			select {
+			case sleep <- struct{}{}:
+			default: // It was let already.
+			}
 		}
 	}
 }

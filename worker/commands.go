@@ -26,6 +26,7 @@ func (r *relay) applyCommands(ctx context.Context) error {
 		return err
 	}
 	for _, c := range commands {
+		r.rest.worked()
 		if err := r.apply(ctx, c); err != nil {
 			return err
 		}

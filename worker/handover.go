@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
@@ -15,8 +16,10 @@ const HandoverDescriptor = 3
 
 // Boot is everything that a cell worker is told at its start.
 type Boot struct {
-	Organization string         `json:"organization"`
-	Databases    store.CellURLs `json:"databases"`
+	Organization string `json:"organization"`
+	// Epoch is that of the host's claim: it fences whoever owned the cell before.
+	Epoch     int64          `json:"epoch"`
+	Databases store.CellURLs `json:"databases"`
 	// Private are the credential keys, Data the data keys, current first.
 	Private [][]byte `json:"private"`
 	Data    [][]byte `json:"data"`
@@ -36,6 +39,9 @@ type Boot struct {
 	ReadOnly []string `json:"read_only,omitempty"`
 	// Capacity bounds the runs carried at once.
 	Capacity int `json:"capacity"`
+	// Idle is how long the cell has nothing to do before it asks to sleep; zero
+	// for never.
+	Idle time.Duration `json:"idle,omitempty"`
 }
 
 // Notice is what the host tells a cell, one JSON value a line.
@@ -45,6 +51,8 @@ type Notice struct {
 	Token string `json:"token,omitempty"`
 	// Bell says that the door has something new.
 	Bell bool `json:"bell,omitempty"`
+	// Sleep lets a cell that asked for it end, if it still has nothing to do.
+	Sleep bool `json:"sleep,omitempty"`
 	// Drain asks the cell to finish what is live and to end.
 	Drain bool `json:"drain,omitempty"`
 }
@@ -54,6 +62,13 @@ type Report struct {
 	Ready bool `json:"ready,omitempty"`
 	// Missing are the parts of the sandbox that this machine does not allow.
 	Missing []string `json:"missing,omitempty"`
+	// Idle asks for the permission to sleep. It is repeated as long as it holds.
+	Idle bool `json:"idle,omitempty"`
+	// Asleep is the last report of a cell that ends because it has nothing to
+	// do: it has looked after it was let. WakeAt is when it must run again by
+	// itself; nil for never.
+	Asleep bool       `json:"asleep,omitempty"`
+	WakeAt *time.Time `json:"wake_at,omitempty"`
 }
 
 // Line sends and receives JSON values over a stream. Send is safe for

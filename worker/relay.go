@@ -46,6 +46,8 @@ type relay struct {
 	// taken from the inbox until it does, so that what piles up stays there.
 	down     atomic.Bool
 	troubles troubles
+	// rest is the relay's goroutine's alone.
+	rest rest
 
 	mu sync.Mutex
 	// open are the runs that are being worked on; one that waits is not.
@@ -98,6 +100,7 @@ func (r *relay) run(ctx context.Context) {
 	reconcile := time.NewTicker(reconcileEvery)
 	defer reconcile.Stop()
 	recovered := false
+	r.rest.worked()
 	for ctx.Err() == nil {
 		if !recovered {
 			recovered = r.troubles.about(ctx, "take up the runs of the process before", r.recover(ctx))
@@ -112,6 +115,9 @@ func (r *relay) run(ctx context.Context) {
 			r.gather(ctx)
 		case <-sweep.C:
 			r.sweep(ctx)
+			if recovered {
+				r.doze(ctx)
+			}
 		case <-reconcile.C:
 			if recovered {
 				r.troubles.about(ctx, "compare the open runs with the engine", r.reconcile(ctx))
@@ -150,6 +156,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	if err != nil || len(events) == 0 {
 		return false, err
 	}
+	r.rest.worked()
 	runs := make([]store.Run, 0, len(events))
 	drafts := make([]store.AuditDraft, 0, len(events))
 	for _, ev := range events {

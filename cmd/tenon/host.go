@@ -120,7 +120,7 @@ func runHost(ctx context.Context, e env) error {
 	}()
 	host := supervisor.New(supervisor.Config{
 		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
-		Namespace: namespace, Revoke: revoke, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells,
+		Namespace: namespace, Revoke: revoke, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
 	return host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })

@@ -1,12 +1,9 @@
 package store
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"time"
 
-	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 )
 
 // The chains of the audit log: one for each writing side.
@@ -23,122 +20,67 @@ type AuditDraft struct {
 	// Action is what, such as "connection.create".
 	Action string
 	// Target is the id of what it was done to.
-	Target       string
-	Namespace    string
+	Target    string
+	Namespace string
+	// Organization is whom an act on the control database concerns; a cell's
+	// chains leave it empty.
+	Organization string
+	// DetailSealed is ciphertext under the cell's data key. The control
+	// database has no key: there it is JSON, and tells no more than the tables
+	// beside it do (invariant 2).
 	DetailSealed []byte
 }
 
-// AuditEntry is one link of a chain. Seq starts at 1 and has no gap.
-type AuditEntry struct {
-	Chain        string
-	Seq          int64
-	ID           string
-	At           time.Time
+// of says whom a control act concerns.
+func (a AuditDraft) of(organization string) AuditDraft {
+	a.Organization = organization
+	return a
+}
+
+// AuditFilter asks for entries of one chain; empty fields match all.
+type AuditFilter struct {
+	Namespace    string
+	Organization string
 	Actor        string
 	Action       string
 	Target       string
-	Namespace    string
-	DetailSealed []byte
-	// Prev is the hash of the entry before; empty for the first.
-	Prev []byte
-	Hash []byte
-}
-
-// Cursor is what [AuditFilter.After] takes to go on after this entry.
-func (e AuditEntry) Cursor() string { return cursor(e.Seq) }
-
-// AuditHead is the last entry of a chain that is known to be good. The zero
-// value knows nothing.
-type AuditHead struct {
-	Seq  int64
-	Hash []byte
-}
-
-// AuditFilter asks for entries of one chain, newest first; empty fields match
-// all.
-type AuditFilter struct {
-	Namespace string
-	Action    string
-	// After is the Cursor of the last entry of the page before.
-	After string
+	// Since and Until bound the time: not before Since, and before Until.
+	Since, Until time.Time
+	// After and Before bound the number, both exclusive; zero is no bound.
+	After, Before int64
+	// Oldest gives the oldest entries first; otherwise the newest.
+	Oldest bool
+	// Limit is 50 when zero and never more than 200.
 	Limit int
 }
 
-// digest is the entry's hash over its length-prefixed fields, so that no two
-// different entries hash the same bytes.
-func (e *AuditEntry) digest() []byte {
-	var buf [512]byte
-	b := buf[:0]
-	field := func(p []byte) {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
-		b = append(b, p...)
-	}
-	text := func(s string) {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
-		b = append(b, s...)
-	}
-	number := func(n int64) {
-		b = binary.BigEndian.AppendUint32(b, 8)
-		b = binary.BigEndian.AppendUint64(b, uint64(n))
-	}
-	field(e.Prev)
-	text(e.Chain)
-	number(e.Seq)
-	text(e.ID)
-	number(e.At.UnixMicro())
-	text(e.Actor)
-	text(e.Action)
-	text(e.Target)
-	text(e.Namespace)
-	field(e.DetailSealed)
-	sum := sha256.Sum256(b)
-	return sum[:]
-}
-
-// VerifyAudit checks that entries, oldest first, are an unbroken part of one
-// chain, and that every known head is among them. The error names the first
-// sequence number that does not fit.
-func VerifyAudit(entries []AuditEntry, known ...AuditHead) error {
-	for i := range entries {
-		e := &entries[i]
-		switch {
-		case i == 0 && e.Seq == 1 && len(e.Prev) != 0:
-			return broken(e.Chain, e.Seq, "the first entry has a predecessor")
-		case i > 0 && e.Chain != entries[0].Chain:
-			return broken(e.Chain, e.Seq, "the entry is of another chain")
-		case i > 0 && e.Seq != entries[i-1].Seq+1:
-			return broken(e.Chain, entries[i-1].Seq+1, "the entry is missing or out of order")
-		case i > 0 && !bytes.Equal(e.Prev, entries[i-1].Hash):
-			return broken(e.Chain, e.Seq, "the entry does not follow the one before")
-		case !bytes.Equal(e.Hash, e.digest()):
-			return broken(e.Chain, e.Seq, "the entry, or the one before it, was changed")
+// where is the filter as conditions on the chain's table.
+func (f AuditFilter) where(chain string) ([]string, []any) {
+	var where []string
+	var args []any
+	add := func(set bool, condition string, value any) {
+		if set {
+			where, args = append(where, condition), append(args, value)
 		}
 	}
-	for _, head := range known {
-		if err := head.among(entries); err != nil {
-			return err
-		}
+	add(f.Namespace != "", "a.namespace = ?", f.Namespace)
+	if chain == ChainControl {
+		add(f.Organization != "", "a.organization = ?", f.Organization)
 	}
-	return nil
+	add(f.Actor != "", "a.actor = ?", f.Actor)
+	add(f.Action != "", "a.action = ?", f.Action)
+	add(f.Target != "", "a.target = ?", f.Target)
+	add(!f.Since.IsZero(), "a.at >= ?", f.Since.UnixMicro())
+	add(!f.Until.IsZero(), "a.at < ?", f.Until.UnixMicro())
+	add(f.After > 0, "a.seq > ?", f.After)
+	add(f.Before > 0, "a.seq < ?", f.Before)
+	return where, args
 }
 
-func (h AuditHead) among(entries []AuditEntry) error {
-	if h.Seq == 0 {
+// broken is the first of what was found, as an error.
+func broken(found []audit.Finding) error {
+	if len(found) == 0 {
 		return nil
 	}
-	if len(entries) == 0 {
-		return broken("", h.Seq, "the entry is missing: the chain was cut")
-	}
-	at := h.Seq - entries[0].Seq
-	if at < 0 || at >= int64(len(entries)) {
-		return broken(entries[0].Chain, h.Seq, "the entry is missing: the chain was cut")
-	}
-	if !bytes.Equal(entries[at].Hash, h.Hash) {
-		return broken(entries[0].Chain, h.Seq, "the entry is not the one that is known")
-	}
-	return nil
-}
-
-func broken(chain string, seq int64, what string) error {
-	return schema.Errorf(schema.CodeInternal, "audit chain %q is broken at entry %d: %s", chain, seq, what)
+	return found[0].Err()
 }

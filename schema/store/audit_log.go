@@ -2,21 +2,29 @@ package store
 
 import (
 	"context"
-	"strconv"
+	"database/sql"
+	"math"
 	"strings"
 
-	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 )
 
-// An entry's predecessor is found by its number, so its hash is not kept twice.
-const selectAudit = `SELECT a.seq, a.id, a.at, a.actor, a.action, a.target, a.namespace, a.detail_sealed, a.hash, p.hash
+// selectAudit finds an entry's predecessor by its number, so that its hash is
+// not kept twice.
+func selectAudit(chain string) string {
+	organization := "''"
+	if chain == ChainControl {
+		organization = "a.organization"
+	}
+	return `SELECT a.seq, a.id, a.at, a.actor, a.action, a.target, a.namespace, ` + organization + `, a.detail_sealed, a.hash, p.hash
 FROM audit a LEFT JOIN audit p ON p.seq = a.seq - 1 `
+}
 
-func (s *side) scanAudit(row scanner) (AuditEntry, error) {
-	e := AuditEntry{Chain: s.chain}
+func (s *side) scanAudit(row scanner) (audit.Entry, error) {
+	e := audit.Entry{Chain: s.chain}
 	var at int64
-	err := row.Scan(&e.Seq, &e.ID, &at, &e.Actor, &e.Action, &e.Target, &e.Namespace, &e.DetailSealed, &e.Hash, &e.Prev)
-	e.At, e.DetailSealed = fromMicros(at), some(e.DetailSealed)
+	err := row.Scan(&e.Seq, &e.ID, &at, &e.Actor, &e.Action, &e.Target, &e.Namespace, &e.Organization, &e.Detail, &e.Hash, &e.Prev)
+	e.At, e.Detail = fromMicros(at), some(e.Detail)
 	return e, err
 }
 
@@ -27,23 +35,13 @@ func (s *side) appendAudit(ctx context.Context, a AuditDraft) error {
 	})
 }
 
-func (s *side) listAudit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
-	var where []string
-	var args []any
-	if f.After != "" {
-		seq, err := strconv.ParseInt(f.After, 10, 64)
-		if err != nil {
-			return nil, schema.Errorf(schema.CodeInvalid, "the cursor is not one that a list returned")
-		}
-		where, args = append(where, "a.seq < ?"), append(args, seq)
+func (s *side) listAudit(ctx context.Context, f AuditFilter) ([]audit.Entry, error) {
+	where, args := f.where(s.chain)
+	order := "ORDER BY a.seq DESC LIMIT ?"
+	if f.Oldest {
+		order = "ORDER BY a.seq LIMIT ?"
 	}
-	if f.Namespace != "" {
-		where, args = append(where, "a.namespace = ?"), append(args, f.Namespace)
-	}
-	if f.Action != "" {
-		where, args = append(where, "a.action = ?"), append(args, f.Action)
-	}
-	rows, err := s.Query(ctx, selectAudit+whereAll(where)+"ORDER BY a.seq DESC LIMIT ?", append(args, limit(f.Limit))...)
+	rows, err := s.Query(ctx, selectAudit(s.chain)+whereAll(where)+order, append(args, limit(f.Limit))...)
 	return collect("list the audit log", rows, err, s.scanAudit)
 }
 
@@ -54,53 +52,56 @@ func whereAll(conditions []string) string {
 	return "WHERE " + strings.Join(conditions, " AND ") + " "
 }
 
-func (s *side) auditHead(ctx context.Context) (AuditHead, error) {
+func (s *side) auditHead(ctx context.Context) (audit.Head, error) {
 	rows, err := s.Query(ctx, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-	heads, err := collect("read the audit log", rows, err, func(row scanner) (AuditHead, error) {
-		var h AuditHead
+	return s.oneHead(rows, err)
+}
+
+// auditAt is the entry of that number; zero when there is none.
+func (s *side) auditAt(ctx context.Context, seq int64) (audit.Head, error) {
+	rows, err := s.Query(ctx, "SELECT seq, hash FROM audit WHERE seq = ?", seq)
+	return s.oneHead(rows, err)
+}
+
+func (s *side) oneHead(rows *sql.Rows, err error) (audit.Head, error) {
+	heads, err := collect("read the audit log", rows, err, func(row scanner) (audit.Head, error) {
+		var h audit.Head
 		return h, row.Scan(&h.Seq, &h.Hash)
 	})
 	if err != nil || len(heads) == 0 {
-		return AuditHead{}, err
+		return audit.Head{}, err
 	}
 	return heads[0], nil
 }
 
-// verifyAudit reads the chain in pages that overlap by one entry, so that the
-// links between pages are checked too.
-func (s *side) verifyAudit(ctx context.Context, known ...AuditHead) (AuditHead, error) {
-	const page = 1000
-	var last []AuditEntry
-	head := AuditHead{}
+// walkAudit gives every entry of the chain to the walker, page by page.
+func (s *side) walkAudit(ctx context.Context, w *audit.Walker) error {
+	// From the least number there can be: one below 1 is found by the walker.
+	after := int64(math.MinInt64)
 	for {
-		rows, err := s.Query(ctx, selectAudit+"WHERE a.seq > ? ORDER BY a.seq LIMIT ?", head.Seq, page)
-		next, err := collect("read the audit log", rows, err, s.scanAudit)
+		rows, err := s.Query(ctx, selectAudit(s.chain)+"WHERE a.seq > ? ORDER BY a.seq LIMIT ?", after, MaxPage)
+		page, err := collect("read the audit log", rows, err, s.scanAudit)
 		if err != nil {
-			return head, err
+			return err
 		}
-		if len(next) == 0 {
-			break
+		for i := range page {
+			w.Add(&page[i])
 		}
-		if head.Seq == 0 && next[0].Seq != 1 {
-			return head, broken(s.chain, 1, "the entry is missing or out of order")
+		if len(page) < MaxPage {
+			return nil
 		}
-		if err := VerifyAudit(append(last, next...)); err != nil {
-			return head, err
-		}
-		end := next[len(next)-1]
-		for _, k := range known {
-			if k.Seq > head.Seq && k.Seq <= end.Seq {
-				if err := k.among(next); err != nil {
-					return head, err
-				}
-			}
-		}
-		head, last = AuditHead{Seq: end.Seq, Hash: end.Hash}, []AuditEntry{end}
+		after = page[len(page)-1].Seq
 	}
+}
+
+func (s *side) verifyAudit(ctx context.Context, known ...audit.Head) (audit.Head, error) {
+	w := audit.NewWalker(s.chain, audit.Head{})
 	for _, k := range known {
-		if k.Seq > head.Seq {
-			return head, broken(s.chain, head.Seq+1, "the entry is missing: the chain was cut")
-		}
+		w.Expect(audit.Anchor{Head: k, By: "the caller"})
 	}
-	return head, nil
+	if err := s.walkAudit(ctx, w); err != nil {
+		return audit.Head{}, err
+	}
+	head, found := w.End()
+	return head, broken(found)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
@@ -169,11 +170,11 @@ func TestFailuresStayApart(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		for _, list := range []func() ([]store.AuditEntry, error){
-			func() ([]store.AuditEntry, error) {
+		for _, list := range []func() ([]audit.Entry, error){
+			func() ([]audit.Entry, error) {
 				return api.Door().ListAudit(t.Context(), store.AuditFilter{Limit: 200, Action: "yes"})
 			},
-			func() ([]store.AuditEntry, error) {
+			func() ([]audit.Entry, error) {
 				return cell.Work().ListAudit(t.Context(), store.AuditFilter{Limit: 200, Action: "yes"})
 			},
 		} {

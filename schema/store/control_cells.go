@@ -9,15 +9,31 @@ import (
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
 
-// ClaimCells gives the host up to limit cells that no live lease holds, each
-// with an epoch that is new to the world. A host does not get back by this what
-// it still holds itself.
+// ClaimCells gives the host up to limit cells that no live lease holds and that
+// are not asleep beyond now, each with an epoch that is new to the world. A host
+// does not get back by this what it still holds itself.
 func (c *Control) ClaimCells(ctx context.Context, host string, until, now time.Time, limit int) ([]CellRow, error) {
+	return c.claim(ctx, host, until, now, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("(NOT asleep OR wake_at <= ?)", now.UTC()).Order("organization").Limit(int64(limit))
+	})
+}
+
+// ClaimCell gives the host one cell, asleep or not, if no live lease holds it;
+// it returns none otherwise.
+func (c *Control) ClaimCell(ctx context.Context, host, org string, until, now time.Time) ([]CellRow, error) {
+	return c.claim(ctx, host, until, now, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("organization = ?", org)
+	})
+}
+
+func (c *Control) claim(
+	ctx context.Context, host string, until, now time.Time, which func(*bun.SelectQuery) *bun.SelectQuery,
+) ([]CellRow, error) {
 	var out []CellRow
 	err := c.s.w.do(ctx, "claim cells", func(t *txn) error {
 		db, tctx := t.Read()
 		free, err := many[CellRow](tctx, db, "cells", func(q *bun.SelectQuery) *bun.SelectQuery {
-			return q.Where("(host = '' OR lease_until <= ?) AND state <> ?", now.UTC(), CellDeleted).Order("organization").Limit(int64(limit))
+			return which(q.Where("(host = '' OR lease_until <= ?) AND state <> ?", now.UTC(), CellDeleted))
 		})
 		if err != nil {
 			return err
@@ -25,8 +41,9 @@ func (c *Control) ClaimCells(ctx context.Context, host string, until, now time.T
 		for i := range free {
 			row := &free[i]
 			row.Host, row.Epoch, row.LeaseUntil, row.UpdatedAt = host, row.Epoch+1, until.UTC().Truncate(time.Microsecond), now.UTC().Truncate(time.Microsecond)
+			row.Asleep, row.WakeAt = false, nil
 			err := t.change(func(db bun.IDB) query {
-				return db.NewUpdate().Model(row).Column("host", "epoch", "lease_until", "updated_at").WherePK()
+				return db.NewUpdate().Model(row).Column("host", "epoch", "lease_until", "asleep", "wake_at", "updated_at").WherePK()
 			})
 			if err != nil {
 				return err
@@ -38,38 +55,30 @@ func (c *Control) ClaimCells(ctx context.Context, host string, until, now time.T
 	return out, err
 }
 
-// RenewCells extends the leases that the host holds and returns their
-// organizations. A cell that is not among them is another's.
-func (c *Control) RenewCells(ctx context.Context, host string, until time.Time) ([]string, error) {
-	var out []string
+// RenewCells extends the leases that the host holds and returns their cells. One
+// that is not among them is another's.
+func (c *Control) RenewCells(ctx context.Context, host string, until time.Time) ([]CellRow, error) {
+	var out []CellRow
 	err := c.s.w.do(ctx, "renew leases", func(t *txn) error {
 		db, tctx := t.Read()
 		held, err := many[CellRow](tctx, db, "cells", func(q *bun.SelectQuery) *bun.SelectQuery {
 			return q.Where("host = ? AND state <> ?", host, CellDeleted).Order("organization")
 		})
+		out = held
 		if err != nil || len(held) == 0 {
-			out = nil
 			return err
 		}
-		err = t.change(func(db bun.IDB) query {
+		return t.change(func(db bun.IDB) query {
 			return db.NewUpdate().Model((*CellRow)(nil)).Set("lease_until = ?", until.UTC()).Where("host = ? AND state <> ?", host, CellDeleted)
 		})
-		if err != nil {
-			return err
-		}
-		out = make([]string, len(held))
-		for i := range held {
-			out[i] = held[i].Organization
-		}
-		return nil
 	})
 	return out, err
 }
 
-// ReleaseCell gives a cell up that the host holds.
-func (c *Control) ReleaseCell(ctx context.Context, host, org string) error {
+// ReleaseCell gives a cell up that the host holds by the claim of the epoch.
+func (c *Control) ReleaseCell(ctx context.Context, host, org string, epoch int64) error {
 	return c.cell(ctx, "release the cell", func(q *bun.UpdateQuery) *bun.UpdateQuery {
-		return q.Set("host = ''").Where("organization = ? AND host = ?", org, host)
+		return q.Set("host = ''").Where("organization = ? AND host = ? AND epoch = ?", org, host, epoch)
 	})
 }
 
@@ -77,14 +86,6 @@ func (c *Control) ReleaseCell(ctx context.Context, host, org string) error {
 func (c *Control) SetCellState(ctx context.Context, org, state string) error {
 	return c.cell(ctx, "set the cell's state", func(q *bun.UpdateQuery) *bun.UpdateQuery {
 		return q.Set("state = ?", state).Where("organization = ?", org)
-	})
-}
-
-// SetWakeAt says when a hibernating cell must run again; nil for never. Only
-// the host that holds the cell may say so.
-func (c *Control) SetWakeAt(ctx context.Context, host, org string, at *time.Time) error {
-	return c.cell(ctx, "set the cell's time to wake", func(q *bun.UpdateQuery) *bun.UpdateQuery {
-		return q.Set("wake_at = ?", at).Where("organization = ? AND host = ?", org, host)
 	})
 }
 

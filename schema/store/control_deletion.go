@@ -27,7 +27,7 @@ func (c *Control) BeginDeletion(ctx context.Context, org string, a AuditDraft) e
 		if err := t.remove(org); err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(org))
 		return nil
 	})
 }
@@ -77,7 +77,7 @@ func (c *Control) EndDeletion(ctx context.Context, org string, a AuditDraft) err
 		if err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(org))
 		return nil
 	})
 }

@@ -28,7 +28,7 @@ func (c *Control) RevokeAccess(ctx context.Context, org string, at time.Time, a 
 		}
 		for _, k := range keys {
 			revoked = append(revoked, k.ID)
-			t.audit(AuditDraft{Actor: a.Actor, Action: "key.revoke", Target: k.ID, Namespace: k.Namespace})
+			t.audit(AuditDraft{Actor: a.Actor, Action: "key.revoke", Target: k.ID, Namespace: k.Namespace, Organization: org})
 		}
 		if len(keys) > 0 {
 			err := t.change(func(db bun.IDB) query {
@@ -38,7 +38,7 @@ func (c *Control) RevokeAccess(ctx context.Context, org string, at time.Time, a 
 				return err
 			}
 		}
-		t.audit(a)
+		t.audit(a.of(org))
 		return nil
 	})
 	return revoked, err

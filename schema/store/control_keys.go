@@ -19,7 +19,7 @@ func (c *Control) CreateKey(ctx context.Context, k Key, a AuditDraft) error {
 		if err := t.insert(&row); err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(k.Organization))
 		return nil
 	})
 }
@@ -49,7 +49,7 @@ func (c *Control) RevokeKey(ctx context.Context, org, id string, at time.Time, a
 		if err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(org))
 		return nil
 	})
 }

@@ -110,9 +110,10 @@ func TestLeases(t *testing.T) {
 
 		renewed, err := c.RenewCells(ctx, "host_1", at.Add(3*time.Minute))
 		require.NoError(t, err)
-		require.Equal(t, []string{"org_1", "org_2"}, renewed)
-		wantCode(t, schema.CodeNotFound, c.ReleaseCell(ctx, "host_2", "org_1"))
-		require.NoError(t, c.ReleaseCell(ctx, "host_1", "org_1"))
+		require.Len(t, renewed, 2)
+		wantCode(t, schema.CodeNotFound, c.ReleaseCell(ctx, "host_2", "org_1", 1))
+		wantCode(t, schema.CodeNotFound, c.ReleaseCell(ctx, "host_1", "org_1", 2))
+		require.NoError(t, c.ReleaseCell(ctx, "host_1", "org_1", 1))
 
 		taken, err := c.ClaimCells(ctx, "host_2", at.Add(9*time.Minute), at.Add(4*time.Minute), 1)
 		require.NoError(t, err)
@@ -121,12 +122,51 @@ func TestLeases(t *testing.T) {
 		rest, err := c.ClaimCells(ctx, "host_2", at.Add(9*time.Minute), at.Add(4*time.Minute), 10)
 		require.NoError(t, err)
 		require.Len(t, rest, 1, "an expired lease is free")
+	})
+}
 
-		wake := at.Add(time.Hour)
-		wantCode(t, schema.CodeNotFound, c.SetWakeAt(ctx, "host_1", "org_2", &wake))
-		require.NoError(t, c.SetWakeAt(ctx, "host_2", "org_2", &wake))
-		cell, err := c.GetCell(ctx, "org_2")
+// TestACellSleepsOnlyWithoutWork lets a cell sleep under its owner's claim and
+// only while nobody has touched it; a touch, its time, or a bell bring it back.
+func TestACellSleepsOnlyWithoutWork(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		ctx, c := t.Context(), b.Control(t)
+		require.NoError(t, c.CreateOrganization(ctx, store.Organization{ID: "org_1", State: store.OrganizationActive}, draft("create", "org_1")))
+		claim := func() []store.CellRow {
+			rows, err := c.ClaimCells(ctx, "host_1", at.Add(time.Minute), at, 10)
+			require.NoError(t, err)
+			return rows
+		}
+		require.Len(t, claim(), 1)
+		require.NoError(t, c.TouchCell(ctx, "org_1"))
+		wantCode(t, schema.CodeNotFound, c.TouchCell(ctx, "org_2"))
+		wantCode(t, schema.CodeConflict, c.SleepCell(ctx, "host_1", "org_1", 1, 0, nil)) // There was a touch since.
+		wantCode(t, schema.CodeConflict, c.SleepCell(ctx, "host_1", "org_1", 2, 1, nil))
+		wantCode(t, schema.CodeConflict, c.SleepCell(ctx, "host_2", "org_1", 1, 1, nil))
+		require.NoError(t, c.SleepCell(ctx, "host_1", "org_1", 1, 1, nil))
+		require.Empty(t, claim(), "a sleeping cell is nobody's")
+		next, err := c.NextWake(ctx)
 		require.NoError(t, err)
-		require.Equal(t, wake, *cell.WakeAt)
+		require.Nil(t, next)
+
+		require.NoError(t, c.TouchCell(ctx, "org_1"))
+		rows := claim()
+		require.Len(t, rows, 1, "a touch is found without a bell")
+		require.EqualValues(t, 2, rows[0].Epoch)
+
+		due := at.Add(-time.Second)
+		later := at.Add(time.Hour)
+		require.NoError(t, c.SleepCell(ctx, "host_1", "org_1", 2, 2, &later))
+		require.Empty(t, claim(), "it is not time yet")
+		next, err = c.NextWake(ctx)
+		require.NoError(t, err)
+		require.Equal(t, later, *next)
+		rows, err = c.ClaimCell(ctx, "host_2", "org_1", at.Add(time.Minute), at)
+		require.NoError(t, err)
+		require.Len(t, rows, 1, "a bell wakes it before its time")
+		rows, err = c.ClaimCell(ctx, "host_1", "org_1", at.Add(time.Minute), at)
+		require.NoError(t, err)
+		require.Empty(t, rows, "it is another's")
+		require.NoError(t, c.SleepCell(ctx, "host_2", "org_1", 3, 2, &due))
+		require.Len(t, claim(), 1, "its time has come")
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 )
 
 // Door is the side of a cell that the API writes: configuration, events,
@@ -23,18 +24,18 @@ func (d *Door) Commits() int64 { return d.s.Commits() }
 // AppendAudit records an act that changes nothing else here.
 func (d *Door) AppendAudit(ctx context.Context, a AuditDraft) error { return d.s.appendAudit(ctx, a) }
 
-// ListAudit lists entries of the door's chain, newest first.
-func (d *Door) ListAudit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
+// ListAudit lists entries of the door's chain, newest first unless the filter says otherwise.
+func (d *Door) ListAudit(ctx context.Context, f AuditFilter) ([]audit.Entry, error) {
 	return d.s.listAudit(ctx, f)
 }
 
 // AuditHead is the last entry of the door's chain.
-func (d *Door) AuditHead(ctx context.Context) (AuditHead, error) { return d.s.auditHead(ctx) }
+func (d *Door) AuditHead(ctx context.Context) (audit.Head, error) { return d.s.auditHead(ctx) }
 
 // VerifyAudit reads the whole chain, checks it and returns its head. It fails
 // with the number of the first entry that does not fit, or when one of the
 // known heads is not in the chain.
-func (d *Door) VerifyAudit(ctx context.Context, known ...AuditHead) (AuditHead, error) {
+func (d *Door) VerifyAudit(ctx context.Context, known ...audit.Head) (audit.Head, error) {
 	return d.s.verifyAudit(ctx, known...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -80,7 +81,7 @@ func effect(run, key string) store.Effect {
 	}
 }
 
-func actions(entries []store.AuditEntry) []string {
+func actions(entries []audit.Entry) []string {
 	out := make([]string, len(entries))
 	for i := range entries {
 		out[i] = entries[i].Action

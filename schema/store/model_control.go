@@ -45,8 +45,12 @@ type CellRow struct {
 	Host         string
 	Epoch        int64
 	LeaseUntil   time.Time
-	// WakeAt is when a hibernating cell must run again; nil for never.
-	WakeAt    *time.Time
+	// Asleep is a cell that no host has to run, until WakeAt (nil: for ever) or
+	// until its door is written to.
+	Asleep bool
+	WakeAt *time.Time
+	// Touches counts the marks that the door was written to.
+	Touches   int64
 	UpdatedAt time.Time
 }
 

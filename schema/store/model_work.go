@@ -57,7 +57,9 @@ type Run struct {
 	CreatedAt   time.Time
 	StartedAt   *time.Time
 	EndedAt     *time.Time
-	ErrorType   string
+	// DueAt is when a run that waits goes on by itself; nil for one that does not wait.
+	DueAt     *time.Time
+	ErrorType string
 	// ResultSealed is the output or the error object.
 	ResultSealed []byte
 }
@@ -110,6 +112,9 @@ type RunCommit struct {
 	Epoch   int64
 	// State is the run's new state; empty leaves it as it is.
 	State string
+	// DueAt is when a run that waits goes on by itself, at the latest; it goes
+	// with the state RunWaiting, and any other state takes it away.
+	DueAt time.Time
 	// StartedAt is kept by the first commit that gives it.
 	StartedAt *time.Time
 	// Steps are added to the journal. A step that is already there must be

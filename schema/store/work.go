@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
 
@@ -29,16 +30,16 @@ func (w *Work) Commits() int64 { return w.s.Commits() }
 // AppendAudit records an act that changes nothing else here.
 func (w *Work) AppendAudit(ctx context.Context, a AuditDraft) error { return w.s.appendAudit(ctx, a) }
 
-// ListAudit lists entries of the work's chain, newest first.
-func (w *Work) ListAudit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
+// ListAudit lists entries of the work's chain, newest first unless the filter says otherwise.
+func (w *Work) ListAudit(ctx context.Context, f AuditFilter) ([]audit.Entry, error) {
 	return w.s.listAudit(ctx, f)
 }
 
 // AuditHead is the last entry of the work's chain.
-func (w *Work) AuditHead(ctx context.Context) (AuditHead, error) { return w.s.auditHead(ctx) }
+func (w *Work) AuditHead(ctx context.Context) (audit.Head, error) { return w.s.auditHead(ctx) }
 
 // VerifyAudit checks the whole chain; see [Door.VerifyAudit].
-func (w *Work) VerifyAudit(ctx context.Context, known ...AuditHead) (AuditHead, error) {
+func (w *Work) VerifyAudit(ctx context.Context, known ...audit.Head) (audit.Head, error) {
 	return w.s.verifyAudit(ctx, known...)
 }
 

@@ -26,14 +26,15 @@ var runRows = database.NewBulk("runs", "ON CONFLICT DO NOTHING",
 )
 
 const selectRuns = `SELECT seq, id, namespace, event, flow, flow_version, digest, straight, carrier, epoch, state,
-created_at, started_at, ended_at, error_type, result_sealed FROM runs `
+created_at, started_at, ended_at, due_at, error_type, result_sealed FROM runs `
 
 func scanRun(row scanner) (Run, error) {
 	var r Run
-	var created, started, ended int64
+	var created, started, ended, due int64
 	err := row.Scan(&r.EventSeq, &r.ID, &r.Namespace, &r.Event, &r.Flow, &r.FlowVersion, &r.Digest, &r.Straight, &r.Carrier,
-		&r.Epoch, &r.State, &created, &started, &ended, &r.ErrorType, &r.ResultSealed)
+		&r.Epoch, &r.State, &created, &started, &ended, &due, &r.ErrorType, &r.ResultSealed)
 	r.CreatedAt, r.StartedAt, r.EndedAt = fromMicros(created), fromMicrosAt(started), fromMicrosAt(ended)
+	r.DueAt = fromMicrosAt(due)
 	r.ResultSealed = some(r.ResultSealed)
 	return r, err
 }

@@ -16,6 +16,7 @@ type writer struct {
 	db        *database.DB
 	chain     string
 	committer *group.Committer[*txn]
+	owner     ownership
 	// head is the last entry this process committed.
 	head AuditHead
 }
@@ -28,7 +29,7 @@ type txn struct {
 }
 
 func newWriter(db *database.DB, chain string) *writer {
-	w := &writer{db: db, chain: chain}
+	w := &writer{db: db, chain: chain, owner: ownership{lost: make(chan struct{})}}
 	w.committer = group.New[*txn](w)
 	return w
 }
@@ -56,13 +57,18 @@ func (t *txn) guard(doing string, run func(*txn) error) error {
 
 func (t *txn) audit(drafts ...AuditDraft) { t.drafts = append(t.drafts, drafts...) }
 
-// Begin starts a transaction.
+// Begin starts a transaction, unless another process owns the side.
 func (w *writer) Begin() (*txn, error) {
-	t, err := w.db.Begin()
+	begun, err := w.db.Begin()
 	if err != nil {
 		return nil, err
 	}
-	return &txn{Tx: t}, nil
+	t := &txn{Tx: begun}
+	if err := w.owner.fence(t); err != nil {
+		w.db.Rollback(begun)
+		return nil, database.Error("ask who owns the cell", err)
+	}
+	return t, nil
 }
 
 // Commit appends the audit entries and commits.

@@ -117,6 +117,14 @@ func (p *Process) Stop(patience time.Duration) {
 // Keep runs a child until the context ends, restarting it with back-off. begin
 // starts the child and returns when it serves; drain ends it in order.
 func Keep(ctx context.Context, name string, logger *slog.Logger, begin func(context.Context) (*Process, error), drain func(*Process)) {
+	KeepUntil(ctx, name, logger, begin, drain, func() bool { return false })
+}
+
+// KeepUntil is [Keep] for a child that may end in order by itself: done is asked
+// each time that it ended, and nothing is started again after a yes.
+func KeepUntil(
+	ctx context.Context, name string, logger *slog.Logger, begin func(context.Context) (*Process, error), drain func(*Process), done func() bool,
+) {
 	backoff := firstBackoff
 	for {
 		born := time.Now()
@@ -127,6 +135,9 @@ func Keep(ctx context.Context, name string, logger *slog.Logger, begin func(cont
 				drain(p)
 				return
 			case <-p.Done():
+			}
+			if done() {
+				return
 			}
 			if time.Since(born) > steady {
 				backoff = firstBackoff

@@ -32,19 +32,31 @@ const (
 type cell struct {
 	host         *Host
 	organization string
-	cancel       context.CancelFunc
+	// epoch is that of the host's claim.
+	epoch  int64
+	cancel context.CancelFunc
 
 	mu   sync.Mutex
 	line *worker.Line
+	// heard is closed when the process has said its last.
+	heard chan struct{}
+	// touches is the count of marks that the host knows of, seen since when.
+	touches int64
+	seen    time.Time
+	// asleep is the last report of a process that ended to sleep; rung says that
+	// a bell was heard since.
+	asleep *worker.Report
+	rung   bool
 }
 
-// run keeps the cell's process alive until the context ends.
-func (c *cell) run(ctx context.Context) {
+// run keeps the cell's process alive until the context ends or the cell sleeps;
+// it tells which.
+func (c *cell) run(ctx context.Context) (asleep bool) {
 	logger := c.host.cfg.Logger.With("organization", c.organization)
 	refresh, stop := context.WithCancel(ctx)
 	defer stop()
 	go c.refreshTokens(refresh)
-	process.Keep(ctx, "cell", logger, c.start, func(p *process.Process) {
+	process.KeepUntil(ctx, "cell", logger, c.start, func(p *process.Process) {
 		c.tell(worker.Notice{Drain: true})
 		t := time.NewTimer(cellDrainPatience)
 		defer t.Stop()
@@ -53,7 +65,11 @@ func (c *cell) run(ctx context.Context) {
 		case <-t.C:
 			p.Stop(time.Second)
 		}
+	}, func() bool {
+		asleep = c.slept(ctx)
+		return asleep
 	})
+	return asleep
 }
 
 // start starts the process, when it is its turn, and hands it its boot; it
@@ -94,18 +110,21 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 		p.Stop(0)
 		return nil, schema.Errorf(schema.CodeUnavailable, "the handover could not be opened: %w", err)
 	}
-	go func() {
-		<-p.Done()
-		_ = conn.Close()
-	}()
 	line := worker.NewLine(conn)
 	if err := c.handOver(conn, line, boot); err != nil {
 		p.Stop(0)
+		_ = conn.Close()
 		return nil, err
 	}
+	heard := make(chan struct{})
 	c.mu.Lock()
-	c.line = line
+	c.line, c.heard, c.asleep = line, heard, nil
 	c.mu.Unlock()
+	go func() {
+		defer close(heard)
+		c.listen(line)
+		_ = conn.Close()
+	}()
 	return p, nil
 }
 
@@ -158,7 +177,7 @@ func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 		return worker.Boot{}, schema.Errorf(schema.CodeUnavailable, "the cell's socket directory could not be made: %w", err)
 	}
 	b := worker.Boot{
-		Organization: c.organization, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
+		Organization: c.organization, Epoch: c.epoch, Idle: cfg.Idle, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
 		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Binaries: cfg.Binaries, Capacity: cfg.Capacity,
 		ReadWrite: directories(urls, runDir), ReadOnly: store.TLSFiles(urls.Door, urls.Work),
 	}
@@ -204,7 +223,12 @@ func (c *cell) refreshTokens(ctx context.Context) {
 	}
 }
 
-func (c *cell) ring() { c.tell(worker.Notice{Bell: true}) }
+func (c *cell) ring() {
+	c.mu.Lock()
+	c.rung = true
+	c.mu.Unlock()
+	c.tell(worker.Notice{Bell: true})
+}
 
 // tell sends a notice to the process, if there is one. A cell that is gone is
 // started again by Keep, and looks into its inbox then.

@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/bell"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
@@ -17,15 +18,19 @@ import (
 )
 
 const (
-	// lease is how long a host owns a cell without renewing.
-	lease = 15 * time.Second
-	// renewEvery renews the leases and looks for cells without an owner.
-	renewEvery = 3 * time.Second
+	// lease is how long a host owns a cell without renewing. With one look and
+	// the start of a cell, another host has taken over after 15 s.
+	lease = 10 * time.Second
+	// renewEvery renews the leases and looks for cells that want an owner; it is
+	// what a lost bell costs.
+	renewEvery = 2 * time.Second
 	// claimAtOnce bounds the cells taken in one look.
 	claimAtOnce = 64
 	// startsAtOnce bounds the cells that are being started together: more would
 	// only make each of them late.
 	startsAtOnce = 4
+	// provisionsAtOnce bounds the cells that are being made together.
+	provisionsAtOnce = 8
 )
 
 // Config is what a host works with. All fields are required but
@@ -34,9 +39,10 @@ type Config struct {
 	Control *store.Control
 	Admin   store.Admin
 	Keys    *keystore.Store
-	// Root opens the cells' keys; API is the half they are also wrapped to.
+	// Root opens the cells' keys; API is the half that they are also wrapped to,
+	// as it is now.
 	Root seal.PrivateKey
-	API  seal.PublicKey
+	API  func() (seal.PublicKey, error)
 	// Signer mints the engine tokens of cells and of the host itself.
 	Signer token.Signer
 	// Engine is the address of the engine's frontend; EngineCA verifies its
@@ -60,6 +66,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Capacity bounds the runs a cell carries at once; zero is the default.
 	Capacity int
+	// Idle is how long a cell has nothing to do before it sleeps; zero keeps
+	// cells awake.
+	Idle time.Duration
 }
 
 // Host runs cells until its context ends.
@@ -69,6 +78,9 @@ type Host struct {
 	// tokenLife is cellTokenLife, except in tests.
 	tokenLife time.Duration
 	starting  chan struct{}
+	making    chan struct{}
+	// migrated are the cells whose databases this process has brought up to date.
+	migrated sync.Map
 
 	mu    sync.Mutex
 	cells map[string]*cell
@@ -77,7 +89,10 @@ type Host struct {
 
 // New returns a host. Its identity is that of its RunDir.
 func New(cfg Config) *Host {
-	return &Host{cfg: cfg, tokenLife: cellTokenLife, starting: make(chan struct{}, startsAtOnce), cells: make(map[string]*cell)}
+	return &Host{
+		cfg: cfg, tokenLife: cellTokenLife, cells: make(map[string]*cell),
+		starting: make(chan struct{}, startsAtOnce), making: make(chan struct{}, provisionsAtOnce),
+	}
 }
 
 // Run serves until the context ends, then drains every cell and gives its
@@ -108,12 +123,19 @@ func (h *Host) Run(ctx context.Context, ready func()) error {
 	if err := errors.Join(h.retake(ctx), h.claim(ctx)); err != nil {
 		h.cfg.Logger.WarnContext(ctx, "cells could not be claimed and are tried again", "error", err)
 	}
+	due := time.NewTimer(h.untilWake(ctx))
+	defer due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			h.drain(context.WithoutCancel(ctx))
 			return nil
+		case <-due.C:
+			if err := h.claim(ctx); err != nil {
+				h.cfg.Logger.WarnContext(ctx, "cells could not be claimed and are tried again", "error", err)
+			}
 		case <-tick.C:
+			due.Reset(h.untilWake(ctx))
 			if err := h.renew(ctx); err != nil {
 				h.cfg.Logger.WarnContext(ctx, "leases could not be renewed and are tried again", "error", err)
 			}
@@ -142,25 +164,29 @@ func (h *Host) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep := make(map[string]bool, len(owned))
-	for _, organization := range owned {
-		keep[organization] = true
+	keep := make(map[string]store.CellRow, len(owned))
+	for _, row := range owned {
+		keep[row.Organization] = row
 	}
 	h.mu.Lock()
 	for organization, c := range h.cells {
-		if !keep[organization] {
+		row, ok := keep[organization]
+		if !ok || row.Epoch != c.epoch {
 			h.cfg.Logger.WarnContext(ctx, "another host owns the cell now", "organization", organization)
 			c.cancel()
+			continue
 		}
+		c.marked(row.Touches)
 	}
 	h.mu.Unlock()
 	return h.claim(ctx)
 }
 
-// begin runs a claimed cell until its lease is lost or the host drains.
+// begin runs a claimed cell until it sleeps, its lease is lost, or the host drains.
 func (h *Host) begin(ctx context.Context, row store.CellRow) {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &cell{host: h, organization: row.Organization, cancel: cancel}
+	c := &cell{host: h, organization: row.Organization, epoch: row.Epoch, cancel: cancel}
+	c.marked(row.Touches)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ok := h.cells[row.Organization]; ok {
@@ -170,41 +196,65 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 	h.cells[row.Organization] = c
 	h.wg.Go(func() {
 		defer cancel()
-		defer func() {
-			h.mu.Lock()
-			delete(h.cells, row.Organization)
-			h.mu.Unlock()
-			if err := h.cfg.Control.ReleaseCell(context.WithoutCancel(ctx), h.id, row.Organization); err != nil {
-				h.cfg.Logger.WarnContext(ctx, "a lease could not be given back; it expires", "organization", row.Organization, "error", err)
-			}
-		}()
-		if row.State == store.CellProvisioning {
-			if err := h.provision(ctx, row.Organization); err != nil {
-				h.cfg.Logger.WarnContext(ctx, "a cell could not be provisioned and is tried again", "organization", row.Organization, "error", err)
-				return
-			}
+		asleep := h.live(ctx, c, row.State)
+		h.mu.Lock()
+		delete(h.cells, row.Organization)
+		h.mu.Unlock()
+		if !asleep {
+			h.release(context.WithoutCancel(ctx), c)
 		}
-		if err := h.migrate(ctx, row.Organization); err != nil {
-			h.cfg.Logger.WarnContext(ctx, "a cell's databases could not be brought up to date; it is tried again", "organization", row.Organization, "error", err)
-			return
+		// The bell of what came while it fell asleep went to a process that was gone.
+		if c.missed() && ctx.Err() == nil {
+			h.wake(ctx, row.Organization)
 		}
-		c.run(ctx)
 	})
 }
 
+// live makes a cell that is new, and runs it; it tells whether the cell sleeps.
+func (h *Host) live(ctx context.Context, c *cell, state string) (asleep bool) {
+	if state == store.CellProvisioning {
+		if err := h.provision(ctx, c.organization); err != nil {
+			h.cfg.Logger.WarnContext(ctx, "a cell could not be provisioned and is tried again", "organization", c.organization, "error", err)
+			return false
+		}
+		// There is nothing to do in it yet, unless its door was marked meanwhile.
+		if h.cfg.Idle > 0 && c.sleep(ctx, nil) == nil {
+			return true
+		}
+	}
+	if err := h.migrate(ctx, c.organization); err != nil {
+		h.cfg.Logger.WarnContext(ctx, "a cell's databases could not be brought up to date; it is tried again", "organization", c.organization, "error", err)
+		return false
+	}
+	return c.run(ctx)
+}
+
+func (h *Host) release(ctx context.Context, c *cell) {
+	if err := h.cfg.Control.ReleaseCell(ctx, h.id, c.organization, c.epoch); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+		h.cfg.Logger.WarnContext(ctx, "a lease could not be given back; it expires", "organization", c.organization, "error", err)
+	}
+}
+
 // migrate brings the databases of a claimed cell up to date before anything
-// uses them, a few cells at a time.
+// uses them, a few cells at a time, and each once in this process's life.
 func (h *Host) migrate(ctx context.Context, organization string) error {
+	if _, done := h.migrated.Load(organization); done {
+		return nil
+	}
 	select {
 	case h.starting <- struct{}{}:
 		defer func() { <-h.starting }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return store.MigrateCell(ctx, h.cfg.Admin, organization)
+	err := store.MigrateCell(ctx, h.cfg.Admin, organization)
+	if err == nil {
+		h.migrated.Store(organization, struct{}{})
+	}
+	return err
 }
 
-// ring passes a bell on to the cell, or looks for a new one.
+// ring passes a bell on to the cell, or wakes it.
 func (h *Host) ring(ctx context.Context, organization string) {
 	h.mu.Lock()
 	c, ok := h.cells[organization]
@@ -213,9 +263,7 @@ func (h *Host) ring(ctx context.Context, organization string) {
 		c.ring()
 		return
 	}
-	if err := h.claim(ctx); err != nil {
-		h.cfg.Logger.WarnContext(ctx, "cells could not be claimed and are tried again", "error", err)
-	}
+	h.wake(ctx, organization)
 }
 
 func (h *Host) drain(ctx context.Context) {

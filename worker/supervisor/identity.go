@@ -60,8 +60,8 @@ func (h *Host) retake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, organization := range held {
-		if err := h.cfg.Control.ReleaseCell(ctx, h.id, organization); err != nil {
+	for _, row := range held {
+		if err := h.cfg.Control.ReleaseCell(ctx, h.id, row.Organization, row.Epoch); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ func (h *Host) platformWorker(context.Context) (sdkworker.Worker, error) {
 	w := sdkworker.New(h.cfg.Client, platform.Queue, sdkworker.Options{DisableRegistrationAliasing: true})
 	p := platformactivities.New(platformactivities.Config{
 		Keys: h.cfg.Keys, Control: h.cfg.Control, Admin: h.cfg.Admin,
-		Root: h.cfg.Root.Public(), API: h.cfg.API, Namespace: h.cfg.Namespace, Host: h.id,
+		Publics: h.publics, Namespace: h.cfg.Namespace, Host: h.id,
 	})
 	w.RegisterWorkflowWithOptions(platform.ProvisionWorkflow, workflow.RegisterOptions{Name: platform.Provision})
 	for name, act := range map[string]any{
@@ -36,6 +36,12 @@ func (h *Host) platformWorker(context.Context) (sdkworker.Worker, error) {
 
 // provision makes a cell, or joins the workflow that is making it.
 func (h *Host) provision(ctx context.Context, organization string) error {
+	select {
+	case h.making <- struct{}{}:
+		defer func() { <-h.making }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	run, err := h.cfg.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: "provision-" + organization, TaskQueue: platform.Queue, EnableEagerStart: true,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,

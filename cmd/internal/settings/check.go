@@ -6,9 +6,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tenonhq/tenon/schema/bell"
 )
+
+// idle is how long a cell has nothing to do before it sleeps.
+func idle(v string) string {
+	d, err := time.ParseDuration(v)
+	if err == nil && (d == 0 || d >= time.Second && d <= 24*time.Hour) {
+		return ""
+	}
+	return "a duration from 1s to 24h, such as 90s, or 0"
+}
 
 func nonEmpty(v string) string {
 	if strings.TrimSpace(v) == "" {

@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -38,6 +39,8 @@ type Settings struct {
 	RootKey, APIKey string
 	// PlaintextCredentials also takes credentials in clear over TLS or loopback.
 	PlaintextCredentials bool
+	// CellIdle is how long a cell has nothing to do before it sleeps; zero for never.
+	CellIdle time.Duration
 }
 
 // Load reads every setting in its order of precedence and checks it.
@@ -82,6 +85,9 @@ func build(v map[string]string) (Settings, error) {
 		Data: data, API: v["api-address"], UI: v["ui-address"], Engine: v["engine-address"],
 		TLSCert: v["tls-cert"], TLSKey: v["tls-key"], LogFormat: v["log-format"], LogLevel: v["log-level"],
 		RootKey: v["root-key"], APIKey: v["api-key"], PlaintextCredentials: v["plaintext-credentials"] == "true",
+	}
+	if s.CellIdle, err = time.ParseDuration(v["cell-idle"]); err != nil {
+		return Settings{}, schema.Errorf(schema.CodeInvalid, "setting cell-idle must be a duration")
 	}
 	if v["postgres-url"] != "" {
 		s.Postgres = schema.NewSecret([]byte(v["postgres-url"]))

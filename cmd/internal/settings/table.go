@@ -38,6 +38,7 @@ func table() []setting {
 		{name: "log-level", fallback: "info", doc: "debug, info, warn or error.", check: oneOf("debug", "info", "warn", "error")},
 		{name: "root-key", doc: "File of the root private key, mode 0600; default DATA/keys/root.key."},
 		{name: "api-key", doc: "File of the API private key, mode 0600; default DATA/keys/api.key. Not the same as root-key."},
+		{name: "cell-idle", fallback: "1m", doc: "How long a cell has nothing to do before it sleeps: its processes end, and it wakes by what comes in or is due. From 1s to 24h; 0 keeps cells awake.", check: idle},
 		{name: "plaintext-credentials", fallback: "true", doc: "Also take credentials in clear, sealed on arrival; false takes those sealed by the client only.", check: oneOf("true", "false")},
 	}
 }
