@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 	"github.com/tenonhq/tenon/schema/store/internal/group"
 )
@@ -18,14 +19,14 @@ type writer struct {
 	committer *group.Committer[*txn]
 	owner     ownership
 	// head is the last entry this process committed.
-	head AuditHead
+	head audit.Head
 }
 
 // txn is a write transaction with its part of the audit log.
 type txn struct {
 	*database.Tx
 	drafts []AuditDraft
-	head   AuditHead
+	head   audit.Head
 }
 
 func newWriter(db *database.DB, chain string) *writer {
@@ -92,17 +93,24 @@ func (w *writer) Rollback(t *txn) { w.db.Rollback(t.Tx) }
 // Idle gives the connection back.
 func (w *writer) Idle() { w.db.Idle() }
 
-var auditRows = database.NewBulk("audit", "",
-	database.Column{Name: "seq", Type: database.Int},
-	database.Column{Name: "at", Type: database.Int},
-	database.Column{Name: "id", Type: database.Text},
-	database.Column{Name: "actor", Type: database.Text},
-	database.Column{Name: "action", Type: database.Text},
-	database.Column{Name: "target", Type: database.Text},
-	database.Column{Name: "namespace", Type: database.Text},
-	database.Column{Name: "detail_sealed", Type: database.Bytes},
-	database.Column{Name: "hash", Type: database.Bytes},
+// auditRows are a cell's; the control chain's say whom they concern, too.
+var (
+	auditRows        = database.NewBulk("audit", "", auditColumns...)
+	controlAuditRows = database.NewBulk("audit", "", append(auditColumns[:len(auditColumns):len(auditColumns)],
+		database.Column{Name: "organization", Type: database.Text})...)
 )
+
+var auditColumns = []database.Column{
+	{Name: "seq", Type: database.Int},
+	{Name: "at", Type: database.Int},
+	{Name: "id", Type: database.Text},
+	{Name: "actor", Type: database.Text},
+	{Name: "action", Type: database.Text},
+	{Name: "target", Type: database.Text},
+	{Name: "namespace", Type: database.Text},
+	{Name: "detail_sealed", Type: database.Bytes},
+	{Name: "hash", Type: database.Bytes},
+}
 
 // append links the transaction's drafts to the chain. The head is read under
 // the writers' lock, so that several processes can extend one chain.
@@ -117,16 +125,26 @@ func (w *writer) append(t *txn) error {
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	rows := make([][]any, len(t.drafts))
 	for i, d := range t.drafts {
-		e := AuditEntry{
+		e := audit.Entry{
 			Chain: w.chain, Seq: head.Seq + 1, ID: schema.NewID(schema.PrefixAudit), At: at,
 			Actor: d.Actor, Action: d.Action, Target: d.Target, Namespace: d.Namespace,
-			DetailSealed: d.DetailSealed, Prev: head.Hash,
+			Detail: d.DetailSealed, Prev: head.Hash,
 		}
-		e.Hash = e.digest()
-		head = AuditHead{Seq: e.Seq, Hash: e.Hash}
-		rows[i] = []any{e.Seq, at.UnixMicro(), e.ID, e.Actor, e.Action, e.Target, e.Namespace, blob(e.DetailSealed), e.Hash}
+		if w.chain == ChainControl {
+			e.Organization = d.Organization
+		}
+		e.Hash = e.Digest()
+		head = e.Head()
+		rows[i] = []any{e.Seq, at.UnixMicro(), e.ID, e.Actor, e.Action, e.Target, e.Namespace, blob(e.Detail), e.Hash, e.Organization}
 	}
 	t.head = head
+	if w.chain == ChainControl {
+		_, err = controlAuditRows.Insert(t.Tx, rows)
+		return err
+	}
+	for i := range rows {
+		rows[i] = rows[i][:len(auditColumns)]
+	}
 	_, err = auditRows.Insert(t.Tx, rows)
 	return err
 }
@@ -134,23 +152,23 @@ func (w *writer) append(t *txn) error {
 // readHead refuses to go on after a head that is not the one this process
 // wrote, or one that follows it: somebody cut or rewrote the log, and a chain
 // that continues would hide it.
-func (w *writer) readHead(t *txn) (AuditHead, error) {
+func (w *writer) readHead(t *txn) (audit.Head, error) {
 	rows, err := t.Query("SELECT seq, hash FROM audit WHERE seq >= ? ORDER BY seq DESC LIMIT 1", w.head.Seq)
 	if err != nil {
-		return AuditHead{}, err
+		return audit.Head{}, err
 	}
 	defer rows.Close() //nolint:errcheck // Err below tells
-	var head AuditHead
+	var head audit.Head
 	for rows.Next() {
 		if err := rows.Scan(&head.Seq, &head.Hash); err != nil {
-			return AuditHead{}, err
+			return audit.Head{}, err
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return AuditHead{}, err
+		return audit.Head{}, err
 	}
 	if head.Seq < w.head.Seq || (head.Seq == w.head.Seq && !bytes.Equal(head.Hash, w.head.Hash)) {
-		return AuditHead{}, broken(w.chain, w.head.Seq, "the last entry written is not there anymore")
+		return audit.Head{}, audit.Finding{Chain: w.chain, Seq: w.head.Seq, What: "the last entry written is not there anymore"}.Err()
 	}
 	return head, nil
 }
