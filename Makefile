@@ -38,6 +38,11 @@ test: build-examples ## Pass all tests, on SQLite and on PostgreSQL.
 test-cli: build ## Drive runs with the real temporal CLI and tctl.
 	go test -count=1 -timeout 20m ./tests/cli/...
 
+.PHONY: test-browser
+test-browser: build ## Use the Temporal UI in a real browser (Chromium).
+	@./.ci/deps chromium
+	go test -count=1 -timeout 10m -tags browser -run Browser ./tests/e2e
+
 .PHONY: lint
 lint: ## Run the linters at their pinned versions.
 	./.ci/lint

@@ -13,14 +13,20 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 )
 
+// operatorToken is what "tenon operator-token" prints.
+func (p *platform) operatorToken(t *testing.T, organization string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), bin(t, "tenon"), "operator-token", "--data", p.data, "--organization", organization).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
 // terminateAll terminates the organization's running workflows as an operator
 // does with the engine's own tools.
 func (p *platform) terminateAll(t *testing.T, organization string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), bin(t, "tenon"), "operator-token", "--data", p.data, "--organization", organization).Output()
-	require.NoError(t, err)
 	c, err := client.DialContext(t.Context(), client.Options{
-		HostPort: p.engine, Namespace: organization, Credentials: client.NewAPIKeyStaticCredentials(strings.TrimSpace(string(out))),
+		HostPort: p.engine, Namespace: organization, Credentials: client.NewAPIKeyStaticCredentials(p.operatorToken(t, organization)),
 		ConnectionOptions: client.ConnectionOptions{TLSDisabled: true}, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	require.NoError(t, err)

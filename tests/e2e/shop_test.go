@@ -208,9 +208,9 @@ func (s *shop) accepted(t *testing.T, flow, id string) {
 }
 
 type runView struct {
-	ID, Event, State string
-	Error            json.RawMessage
-	Effects          []struct{ ID, State string }
+	ID, Event, State, Engine string
+	Error                    json.RawMessage
+	Effects                  []struct{ ID, State string }
 }
 
 // runs lists all runs, newest first.
