@@ -18,6 +18,7 @@ import (
 
 	"github.com/tenonhq/tenon/activities/platform"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
@@ -150,7 +151,7 @@ func (s *site) works() keystore.Entry {
 	act := store.AuditDraft{Actor: "test", Action: "test"}
 	require.NoError(s, api.Door().AppendAudit(s.Context(), act))
 	require.NoError(s, cell.Work().AppendAudit(s.Context(), act))
-	for _, list := range []func(context.Context, store.AuditFilter) ([]store.AuditEntry, error){api.Door().ListAudit, cell.Work().ListAudit} {
+	for _, list := range []func(context.Context, store.AuditFilter) ([]audit.Entry, error){api.Door().ListAudit, cell.Work().ListAudit} {
 		entries, err := list(s.Context(), store.AuditFilter{})
 		require.NoError(s, err)
 		require.Len(s, entries, s.written+1, "what was written before is still there")

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/tenonhq/tenon/schema/audit"
 )
 
 // Control is the control database: what routes and admits, and nothing that a
@@ -59,7 +61,7 @@ func (c *Control) CreateOrganization(ctx context.Context, o Organization, a Audi
 		if err := t.insert(&cell); err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(o.ID))
 		return nil
 	})
 }
@@ -87,7 +89,7 @@ func (c *Control) SetOrganizationState(ctx context.Context, id, state string, a 
 		if err := t.setState(id, state); err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(id))
 		return nil
 	})
 }
@@ -100,7 +102,7 @@ func (c *Control) PutRoute(ctx context.Context, r Route, a AuditDraft) error {
 		if err := t.insert(&row); err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(r.Organization))
 		return nil
 	})
 }
@@ -121,7 +123,7 @@ func (c *Control) DeleteRoute(ctx context.Context, org, source string, a AuditDr
 		if err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(a.of(org))
 		return nil
 	})
 }
@@ -131,15 +133,15 @@ func (c *Control) AppendAudit(ctx context.Context, a AuditDraft) error {
 	return c.s.appendAudit(ctx, a)
 }
 
-// ListAudit lists entries of the chain, newest first.
-func (c *Control) ListAudit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
+// ListAudit lists entries of the chain, newest first unless the filter says otherwise.
+func (c *Control) ListAudit(ctx context.Context, f AuditFilter) ([]audit.Entry, error) {
 	return c.s.listAudit(ctx, f)
 }
 
 // AuditHead is the last entry of the chain.
-func (c *Control) AuditHead(ctx context.Context) (AuditHead, error) { return c.s.auditHead(ctx) }
+func (c *Control) AuditHead(ctx context.Context) (audit.Head, error) { return c.s.auditHead(ctx) }
 
 // VerifyAudit checks the whole chain; see [Door.VerifyAudit].
-func (c *Control) VerifyAudit(ctx context.Context, known ...AuditHead) (AuditHead, error) {
+func (c *Control) VerifyAudit(ctx context.Context, known ...audit.Head) (audit.Head, error) {
 	return c.s.verifyAudit(ctx, known...)
 }
