@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"golang.org/x/crypto/nacl/box"
 
@@ -16,8 +17,27 @@ import (
 // Keyring holds one cell's keys.
 type Keyring struct {
 	organization string
-	private      map[seal.KeyID]seal.PrivateKey
+	pairs        atomic.Pointer[pairs]
 	data         seal.DataKeys
+	tokens       seal.DataKeys
+}
+
+// pairs are the cell's credential pairs. They do not change: they are replaced
+// whole.
+type pairs struct {
+	current seal.PublicKey
+	private map[seal.KeyID]seal.PrivateKey
+}
+
+func newPairs(private []seal.PrivateKey) *pairs {
+	p := &pairs{private: make(map[seal.KeyID]seal.PrivateKey, len(private))}
+	for _, k := range private {
+		p.private[k.Public().ID()] = k
+	}
+	if len(private) > 0 {
+		p.current = private[0].Public()
+	}
+	return p
 }
 
 // Opened is a credential for the moment of a call.
@@ -33,12 +53,11 @@ func (o *Opened) Wipe() {
 	}
 }
 
-// New returns the keyring of an organization's cell.
+// New returns the keyring of an organization's cell. The private keys are those
+// of its credential pairs, the current one first.
 func New(organization string, private []seal.PrivateKey, data seal.DataKeys) *Keyring {
-	k := &Keyring{organization: organization, private: make(map[seal.KeyID]seal.PrivateKey, len(private)), data: data}
-	for _, p := range private {
-		k.private[p.Public().ID()] = p
-	}
+	k := &Keyring{organization: organization, data: data, tokens: tokenKeys(private)}
+	k.pairs.Store(newPairs(private))
 	return k
 }
 
@@ -51,11 +70,25 @@ func (k *Keyring) Open(outer []byte, connection string, version int) (*Opened, e
 	if err != nil {
 		return nil, err
 	}
+	plain, err := k.unseal(inner, connection)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	text, ok := bytes.CutPrefix(plain, []byte(seal.CredentialMagic))
+	if !ok {
+		return nil, refuse(connection, "is of an unknown format")
+	}
+	return k.check(text, connection, version)
+}
+
+// unseal opens the inner layer. The caller overwrites what it gets.
+func (k *Keyring) unseal(inner []byte, connection string) ([]byte, error) {
 	id, sealed, err := seal.Split(seal.SuiteCredential, inner)
 	if err != nil {
 		return nil, err
 	}
-	private, ok := k.private[id]
+	private, ok := k.pairs.Load().private[id]
 	if !ok {
 		return nil, refuse(connection, "was sealed to a key that this cell does not have")
 	}
@@ -65,12 +98,7 @@ func (k *Keyring) Open(outer []byte, connection string, version int) (*Opened, e
 	if !ok {
 		return nil, refuse(connection, "was changed")
 	}
-	defer clear(plain)
-	text, ok := bytes.CutPrefix(plain, []byte(seal.CredentialMagic))
-	if !ok {
-		return nil, refuse(connection, "is of an unknown format")
-	}
-	return k.check(text, connection, version)
+	return plain, nil
 }
 
 // sealedCredential decodes values as bytes that can be overwritten.
