@@ -31,7 +31,7 @@ func (s *Source) refresh(ctx context.Context, g Grant, generation int64) error {
 	switch {
 	case err != nil && answer.refused == "":
 		// What the request may have changed there stays on record.
-		if end := s.cfg.Work.EndRefresh(context.WithoutCancel(ctx), g.Connection, g.Version, s.cfg.Owner, reached); end != nil {
+		if end := s.cfg.Rows.EndRefresh(context.WithoutCancel(ctx), g.Connection, g.Version, s.cfg.Owner, reached); end != nil {
 			return end
 		}
 		return err
@@ -72,7 +72,7 @@ func (s *Source) begin(ctx context.Context, g Grant, generation int64) (store.To
 			held.wipe()
 			return row, kept{}, err
 		}
-		err = s.cfg.Work.BeginRefresh(ctx, g.Connection, g.Version, generation, s.cfg.Owner, patience)
+		err = s.cfg.Rows.BeginRefresh(ctx, g.Connection, g.Version, generation, s.cfg.Owner, patience)
 		if err == nil {
 			return row, held, nil
 		}
@@ -102,7 +102,7 @@ func (s *Source) seal(g Grant, k kept) ([]byte, error) {
 // save commits an answer. One that cannot be committed now is kept, sealed, for
 // the next attempt: until it is on disk nobody uses it, and nobody asks again.
 func (s *Source) save(ctx context.Context, k key, row store.Token, g Grant) error {
-	err := s.cfg.Work.PutToken(ctx, row, store.AuditDraft{
+	err := s.cfg.Rows.PutToken(ctx, row, store.AuditDraft{
 		Actor: s.cfg.Owner, Action: "credential.token", Target: g.Connection, Namespace: g.Namespace,
 	})
 	s.mu.Lock()

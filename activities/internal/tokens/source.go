@@ -42,11 +42,19 @@ type Broker interface {
 	Do(ctx context.Context, call broker.Call, request *sdk.Request) (*sdk.Response, bool, error)
 }
 
+// Rows are where tokens are kept; [*store.Work] has them.
+type Rows interface {
+	GetToken(ctx context.Context, connection string, version int) (store.Token, error)
+	BeginRefresh(ctx context.Context, connection string, version int, generation int64, refresher string, patience time.Duration) error
+	PutToken(ctx context.Context, k store.Token, a store.AuditDraft) error
+	EndRefresh(ctx context.Context, connection string, version int, refresher string, reached bool) error
+}
+
 // Config is what a source works with. All fields are required.
 type Config struct {
 	// Owner names this process; no two that live at the same time share it.
 	Owner  string
-	Work   *store.Work
+	Rows   Rows
 	Keys   *keyring.Keyring
 	Broker Broker
 	Now    func() time.Time
@@ -146,7 +154,7 @@ func (s *Source) Access(ctx context.Context, g Grant, stale int64) (Access, erro
 
 // load reads what is kept of the grant's tokens.
 func (s *Source) load(ctx context.Context, g Grant) (store.Token, kept, error) {
-	row, err := s.cfg.Work.GetToken(ctx, g.Connection, g.Version)
+	row, err := s.cfg.Rows.GetToken(ctx, g.Connection, g.Version)
 	switch {
 	case schema.CodeOf(err) == schema.CodeNotFound:
 		return store.Token{Connection: g.Connection, Version: g.Version}, kept{}, nil
