@@ -48,6 +48,11 @@ func (s *Server) admit(hc huma.Context, next func(huma.Context)) {
 	defer release()
 	c, leave, err := s.identify(hc, a)
 	if err != nil {
+		if c != nil {
+			s.refused(c, op.OperationID, err)
+		} else if schema.CodeOf(err) == schema.CodeUnauthenticated {
+			s.refusals.count(refusal{actor: actorUnknown, action: actionRefusedLogin}, s.now())
+		}
 		s.refuse(hc, err)
 		return
 	}
@@ -77,7 +82,8 @@ func (s *Server) refuse(hc huma.Context, err error) {
 	writeProblem(hc, p)
 }
 
-// identify finds out who asks and whether it may; leave gives back what was opened.
+// identify finds out who asks and whether it may; leave gives back what was
+// opened. With an error it returns the caller all the same, if that is known.
 func (s *Server) identify(hc huma.Context, a access) (c *caller, leave func(), err error) {
 	ctx := hc.Context()
 	nothing := func() {}
@@ -88,23 +94,26 @@ func (s *Server) identify(hc huma.Context, a access) (c *caller, leave func(), e
 	if err != nil {
 		return nil, nil, err
 	}
-	if a.scope == scopeOperator && !strings.HasPrefix(credential, keyPrefix) {
-		c, err = s.operator(hc, credential)
-	} else {
+	switch {
+	case a.scope == scopeEngine:
+		c, err = s.bearerOf(hc, credential, token.RoleOperator, token.RoleCell)
+	case a.scope == scopeOperator && !strings.HasPrefix(credential, keyPrefix):
+		c, err = s.bearerOf(hc, credential, token.RoleOperator)
+	default:
 		c, err = s.holder(ctx, credential)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := permit(c, a); err != nil {
-		return nil, nil, err
+		return c, nil, err
 	}
 	if c.platform() || a.closed {
 		return c, nothing, nil
 	}
 	exit, err := s.admission.enter(c.org, 0)
 	if err != nil {
-		return nil, nil, err
+		return c, nil, err
 	}
 	if a.scope == scopeAccount {
 		return c, exit, nil
@@ -112,13 +121,13 @@ func (s *Server) identify(hc huma.Context, a access) (c *caller, leave func(), e
 	opened, release, err := s.cells.acquire(ctx, c.org)
 	if err != nil {
 		exit()
-		return nil, nil, err
+		return c, nil, err
 	}
 	c.cell = opened
 	leave = func() { release(); exit() }
 	if err := s.place(hc, a, c); err != nil {
 		leave()
-		return nil, nil, err
+		return c, nil, err
 	}
 	return c, leave, nil
 }
@@ -165,11 +174,11 @@ func (s *Server) holder(ctx context.Context, text string) (*caller, error) {
 	return &caller{actor: id, org: stored.Organization, permissions: stored.Permissions, bound: stored.Namespace}, nil
 }
 
-// operator authenticates an operator's token for the organization that
-// X-Namespace names, as the engine's own tools send it.
-func (s *Server) operator(hc huma.Context, text string) (*caller, error) {
+// bearerOf authenticates a token of the engine, of one of the roles, for the
+// organization that X-Namespace names, as the engine's own tools send it.
+func (s *Server) bearerOf(hc huma.Context, text string, roles ...token.Role) (*caller, error) {
 	claims, err := s.config.Operators.Verify(text, s.now())
-	if err != nil || claims.Role != token.RoleOperator {
+	if err != nil || !slices.Contains(roles, claims.Role) {
 		return nil, unauthenticated()
 	}
 	org, ok := one(headers(hc, namespaceHeader))
@@ -177,7 +186,11 @@ func (s *Server) operator(hc huma.Context, text string) (*caller, error) {
 		return nil, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
 	}
 	if slices.Contains(claims.Namespaces, org) {
-		return &caller{actor: "operator:" + claims.Subject, org: org, permissions: []string{string(RunsRead)}}, nil
+		permission := RunsRead
+		if slices.Contains(roles, token.RoleCell) {
+			permission = engineAct
+		}
+		return &caller{actor: string(claims.Role) + ":" + claims.Subject, org: org, permissions: []string{string(permission)}}, nil
 	}
 	return nil, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
 }
@@ -190,7 +203,7 @@ func permit(c *caller, a access) error {
 		ours = true
 	case scopePlatform:
 		ours = c.platform()
-	case scopeOrganization, scopeNamespace, scopeOperator:
+	case scopeOrganization, scopeNamespace, scopeOperator, scopeEngine:
 		ours = !c.platform()
 	}
 	if !ours || !grants(c.permissions, a.permission) {
@@ -213,7 +226,7 @@ func (s *Server) place(hc huma.Context, a access, c *caller) error {
 			return schema.Errorf(schema.CodeForbidden, "a key of one namespace cannot decode what all of them hold")
 		}
 		return nil
-	case scopePublic, scopePlatform, scopeAccount, scopeOrganization:
+	case scopePublic, scopePlatform, scopeAccount, scopeOrganization, scopeEngine:
 		return nil
 	}
 	named := headers(hc, namespaceHeader)

@@ -60,6 +60,9 @@ type Limits struct {
 	PerOrganization int
 	// CellIdle is how long an unused cell's databases stay open; default 5 min.
 	CellIdle time.Duration
+	// Refusals is the interval for which refused requests of one kind are
+	// counted into one audit entry; default 1 min.
+	Refusals time.Duration
 	// Fresh is how long a cell's keys and state are believed before they are
 	// read again; default 2 s.
 	Fresh time.Duration
@@ -83,6 +86,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.CellIdle <= 0 {
 		l.CellIdle = 5 * time.Minute
+	}
+	if l.Refusals <= 0 {
+		l.Refusals = time.Minute
 	}
 	if l.Fresh <= 0 {
 		l.Fresh = 2 * time.Second

@@ -28,6 +28,8 @@ const (
 	scopeNamespace scope = "namespace"
 	// scopeOperator is for operator tokens, and for organization keys.
 	scopeOperator scope = "operator"
+	// scopeEngine is for tokens that the engine passes on, and for no key.
+	scopeEngine scope = "engine"
 )
 
 // access is who may call an operation. There is no operation without one: the
@@ -70,6 +72,8 @@ func handle[I, O any](s *Server, op huma.Operation, a access, do func(context.Co
 		op.Security = []map[string][]string{}
 	case scopeOperator:
 		op.Security = []map[string][]string{{"key": {}}, {"operator": {}}}
+	case scopeEngine:
+		op.Security = []map[string][]string{{"operator": {}}}
 	case scopePlatform, scopeAccount, scopeOrganization, scopeNamespace:
 		op.Security = []map[string][]string{{"key": {}}}
 	}
@@ -91,6 +95,9 @@ func handle[I, O any](s *Server, op huma.Operation, a access, do func(context.Co
 		}
 		out, err := do(ctx, c, in)
 		if err != nil {
+			if a.scope != scopePublic {
+				s.refused(c, op.OperationID, err)
+			}
 			return nil, s.failed(ctx, err)
 		}
 		return out, nil

@@ -22,6 +22,7 @@ type Server struct {
 	handler   http.Handler
 	cells     *cells
 	admission *admission
+	refusals  *refusals
 	routes    *routes
 	catalog   *catalog
 
@@ -47,7 +48,7 @@ func New(c Config) (*Server, error) {
 	}
 	adoptHuma()
 	s := &Server{
-		config: c, log: c.Logger, cells: newCells(c), admission: newAdmission(c.Limits),
+		config: c, log: c.Logger, cells: newCells(c), admission: newAdmission(c.Limits), refusals: newRefusals(),
 		routes: newRoutes(c), catalog: known,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -61,6 +62,7 @@ func New(c Config) (*Server, error) {
 	mux.HandleFunc("/", s.unknown(mux))
 	s.handler = s.observe(s.crossOrigin(mux))
 	s.work.Go(s.janitor)
+	s.work.Go(s.recordRefusals)
 	return s, nil
 }
 
@@ -93,6 +95,7 @@ func (s *Server) register() {
 	s.registerRuns()
 	s.registerCommands()
 	s.registerAudit()
+	s.registerActs()
 	s.registerCodec()
 }
 

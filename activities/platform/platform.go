@@ -25,6 +25,9 @@ type Config struct {
 	Root, API seal.PublicKey
 	// Namespace registers an engine namespace, and is idempotent.
 	Namespace func(ctx context.Context, name string) error
+	// DeleteNamespace removes an engine namespace, tells whether it is gone yet,
+	// and is idempotent.
+	DeleteNamespace func(ctx context.Context, name string) (gone bool, err error)
 	// Host is the actor in the audit trail.
 	Host string
 }

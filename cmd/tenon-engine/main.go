@@ -40,7 +40,9 @@ type settings struct {
 	Frontend       string `json:"frontend,omitempty"`
 	UI             string `json:"ui,omitempty"`
 	CodecEndpoint  string `json:"codec_endpoint,omitempty"`
-	// CodecCA is a PEM file that verifies the codec endpoint; UIHost is the host
+	// AuditEndpoint is the API's endpoint for what operators do.
+	AuditEndpoint string `json:"audit_endpoint,omitempty"`
+	// CodecCA is a PEM file that verifies the API's endpoints; UIHost is the host
 	// and port by which browsers reach the UI.
 	CodecCA string `json:"codec_ca,omitempty"`
 	UIHost  string `json:"ui_host,omitempty"`
@@ -174,6 +176,13 @@ func (s settings) config(logs io.Writer) (engine.Config, error) {
 		if err != nil || !config.CodecCA.AppendCertsFromPEM(text) {
 			return engine.Config{}, schema.Errorf(schema.CodeInvalid, "the codec endpoint's authority must be a file of certificates in PEM").At("/codec_ca")
 		}
+	}
+	if s.AuditEndpoint != "" {
+		remote, err := engine.NewRemoteRecord(s.AuditEndpoint, config.CodecCA)
+		if err != nil {
+			return engine.Config{}, schema.Errorf(schema.CodeInvalid, "the endpoint for what operators do cannot be used: %w", err).At("/audit_endpoint")
+		}
+		config.Recorder = remote
 	}
 	if s.Certificate != "" || s.Key != "" {
 		pair, err := tls.LoadX509KeyPair(s.Certificate, s.Key)

@@ -106,6 +106,9 @@ func runHost(ctx context.Context, e env) error {
 		}
 		return revoke(ctx, name, *o.TokensNotBefore)
 	}
+	removed := func(ctx context.Context, name string) (bool, error) {
+		return platformactivities.RemoveNamespace(ctx, engine, name)
+	}
 	if err := namespace(ctx, platform.Namespace); err != nil {
 		return err
 	}
@@ -120,7 +123,7 @@ func runHost(ctx context.Context, e env) error {
 	}()
 	host := supervisor.New(supervisor.Config{
 		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
-		Namespace: namespace, Revoke: revoke, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
+		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
 	return host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })

@@ -47,7 +47,7 @@ func up(ctx context.Context, e env) error {
 	if p.bin, err = os.Executable(); err != nil {
 		return schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
 	}
-	for _, name := range []string{"tenon-engine", "tenon-cell", "tenon-connector", "tenon-eval", "tenon-launcher"} {
+	for _, name := range []string{"tenon-engine", "tenon-cell", "tenon-connector", "tenon-eval", "tenon-launcher", "tenon-starter"} {
 		if _, err := sibling(name); err != nil {
 			return err
 		}
@@ -225,7 +225,7 @@ func (p *parent) engineConfig() map[string]string {
 	return map[string]string{
 		"directory": p.engine, "postgres_url": string(p.Postgres.Reveal()),
 		"database_prefix": enginePrefix(string(p.Postgres.Reveal())), "frontend": p.Engine, "ui": p.UI,
-		"codec_endpoint": p.APIURL + "/v1/codec", "codec_ca": p.APICA, "ui_host": p.uiHost(),
+		"codec_endpoint": p.APIURL + "/v1/codec", "audit_endpoint": p.APIURL + "/v1/engine/acts", "codec_ca": p.APICA, "ui_host": p.uiHost(),
 		"certificate": p.EngineCert, "key": p.EngineKey, "verifier": p.verifier, "log_level": p.engineLogLevel(), "log_format": p.LogFormat,
 	}
 }

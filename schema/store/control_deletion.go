@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -24,6 +25,13 @@ func (c *Control) BeginDeletion(ctx context.Context, org string, a AuditDraft) e
 		if err := t.setState(org, OrganizationDeleting); err != nil {
 			return err
 		}
+		// A cell that sleeps is deleted like any other.
+		err = t.change(func(db bun.IDB) query {
+			return db.NewUpdate().Model((*CellRow)(nil)).Set("asleep = ?", false).Where("organization = ?", org)
+		})
+		if err != nil {
+			return err
+		}
 		if err := t.remove(org); err != nil {
 			return err
 		}
@@ -43,6 +51,30 @@ func (c *Control) DeletingOrganizations(ctx context.Context) ([]string, error) {
 		out = append(out, row.ID)
 	}
 	return out, err
+}
+
+// DeletedOrganizations lists the organizations of which a tombstone is left
+// since then.
+func (c *Control) DeletedOrganizations(ctx context.Context, since time.Time) ([]string, error) {
+	rows, err := many[Organization](ctx, c.s.Bun(), "organizations", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("state = ? AND updated_at >= ?", OrganizationDeleted, since.UTC()).Order("id")
+	})
+	out := make([]string, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, row.ID)
+	}
+	return out, err
+}
+
+// Deleted tells whether a tombstone is all that is left of the organization.
+func (c *Control) Deleted(ctx context.Context, org string) (bool, error) {
+	_, err := one[Organization](ctx, c.s.Bun(), "organization", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("id = ? AND state = ?", org, OrganizationDeleted)
+	})
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // EndDeletion leaves of an organization its id, and its acts in the audit log:

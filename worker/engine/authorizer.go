@@ -20,20 +20,25 @@ const (
 
 // authorizer decides who may call what: nobody anything, but for what stands
 // here. The server's own authorizer knows reader, writer and admin only, and
-// its writer may poll as well as terminate.
-type authorizer struct{}
+// its writer may poll as well as terminate. What an operator changes is on the
+// record before it is allowed.
+type authorizer struct{ record *record }
 
 var _ authorization.Authorizer = authorizer{}
 
 // Authorize implements [authorization.Authorizer].
-func (authorizer) Authorize(_ context.Context, caller *authorization.Claims, target *authorization.CallTarget) (authorization.Result, error) {
+func (a authorizer) Authorize(ctx context.Context, caller *authorization.Claims, target *authorization.CallTarget) (authorization.Result, error) {
 	if allowed(caller, target) {
+		if !a.record.admit(ctx, caller, target) {
+			return authorization.Result{Decision: authorization.DecisionDeny, Reason: notRecorded}, nil
+		}
 		result := authorization.Result{Decision: authorization.DecisionAllow}
 		if caller != nil {
 			result.Principal = &commonpb.Principal{Type: caller.AuthType, Name: caller.Subject}
 		}
 		return result, nil
 	}
+	a.record.refuse(ctx, caller, target)
 	return authorization.Result{Decision: authorization.DecisionDeny}, nil
 }
 

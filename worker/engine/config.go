@@ -52,6 +52,9 @@ type Config struct {
 	// CodecEndpoint is the base URL of the API's codec endpoint; the UI's
 	// /codec/… goes to CodecEndpoint/…. Empty: the UI shows payloads sealed.
 	CodecEndpoint string
+	// Recorder puts on the record what operators change, before it is changed.
+	// Nil: operators change nothing, and log in nowhere.
+	Recorder Recorder
 	// Logger is required. The server's informational lines appear on it as
 	// debug lines.
 	Logger *slog.Logger
@@ -83,14 +86,22 @@ func (c *Config) check() error {
 		}
 	}
 	if c.CodecEndpoint != "" {
-		u, err := url.Parse(c.CodecEndpoint)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
-			return schema.Errorf(schema.CodeInvalid, "the codec endpoint must be an http or https URL").At("/codec_endpoint")
+		if err := checkEndpoint(c.CodecEndpoint); err != nil {
+			return err.At("/codec_endpoint")
 		}
-		// The operator's token travels on this link.
-		if u.Scheme == "http" && !loopback(u.Hostname()) {
-			return schema.Errorf(schema.CodeInvalid, "a codec endpoint beyond this machine must be https").At("/codec_endpoint")
-		}
+	}
+	return nil
+}
+
+// checkEndpoint refuses an address of the API that an operator's token must
+// not travel to.
+func checkEndpoint(address string) *schema.Error {
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+		return schema.Errorf(schema.CodeInvalid, "an endpoint of the API must be an http or https URL")
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return schema.Errorf(schema.CodeInvalid, "an endpoint of the API beyond this machine must be https")
 	}
 	return nil
 }

@@ -152,6 +152,7 @@ func (e *Engine) serveUI(ctx context.Context, c Config) error {
 		Verifier:      c.Verifier,
 		CodecEndpoint: c.CodecEndpoint,
 		CodecCA:       c.CodecCA,
+		Login:         newRecord(c).login,
 		Logger:        c.Logger,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +40,45 @@ type bench struct {
 	engine *engine.Engine
 	signer token.Signer
 	codec  *codecServer
+	record *acts
+}
+
+// acts is a record in memory. What is of the organization lost is refused.
+type acts struct {
+	mu   sync.Mutex
+	all  []engine.Act
+	lost string
+}
+
+// Record implements [engine.Recorder].
+func (a *acts) Record(_ context.Context, act engine.Act) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if act.Organization == a.lost {
+		return errors.New("the record is not to be had")
+	}
+	a.all = append(a.all, act)
+	return nil
+}
+
+// of lists what is recorded of the organization: method, namespace, workflow
+// and whether it was allowed.
+func (a *acts) of(organization string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []string
+	for _, act := range a.all {
+		if act.Organization == organization {
+			out = append(out, fmt.Sprintf("%s %s %s %t", act.Method, act.Namespace, act.Workflow, act.Allowed))
+		}
+	}
+	return out
+}
+
+func (a *acts) lose(organization string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lost = organization
 }
 
 var shared bench
@@ -63,7 +104,9 @@ func runMain(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	began := time.Now()
+	record := &acts{}
 	running, err := engine.Start(ctx, engine.Config{
+		Recorder:      record,
 		Directory:     directory,
 		UI:            "127.0.0.1:0",
 		Verifier:      signer.Verifier(),
@@ -75,7 +118,7 @@ func runMain(m *testing.M) int {
 		return 1
 	}
 	fmt.Fprintf(os.Stderr, "engine started in %s\n", time.Since(began).Round(time.Millisecond))
-	shared = bench{engine: running, signer: signer, codec: endpoint}
+	shared = bench{engine: running, signer: signer, codec: endpoint, record: record}
 	code := m.Run()
 	stopping, cancelStop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancelStop()

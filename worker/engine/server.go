@@ -89,7 +89,7 @@ func newServer(ctx context.Context, c Config, w *watch, log logger) (server temp
 		temporal.WithTLSConfigFactory(tlsProvider),
 		temporal.WithDynamicConfigClient(dynamic()),
 		temporal.WithPersistenceFactoryProvider(w.factory),
-		temporal.WithAuthorizer(authorizer{}),
+		temporal.WithAuthorizer(authorizer{record: newRecord(c)}),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper {
 			return &claimMapper{verifier: c.Verifier, now: time.Now}
 		}),

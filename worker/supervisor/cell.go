@@ -33,7 +33,9 @@ type cell struct {
 	host         *Host
 	organization string
 	// epoch is that of the host's claim.
-	epoch  int64
+	epoch int64
+	// state is the cell's, when it was claimed.
+	state  string
 	cancel context.CancelFunc
 
 	mu   sync.Mutex

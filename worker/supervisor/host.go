@@ -51,6 +51,9 @@ type Config struct {
 	EngineCA []byte
 	// Namespace registers an engine namespace, and is idempotent.
 	Namespace func(ctx context.Context, name string) error
+	// DeleteNamespace removes an engine namespace, tells whether it is gone yet,
+	// and is idempotent.
+	DeleteNamespace func(ctx context.Context, name string) (gone bool, err error)
 	// Revoke tells the engine that operators' tokens made by then are revoked,
 	// and is idempotent.
 	Revoke func(ctx context.Context, namespace string, at time.Time) error
@@ -116,6 +119,7 @@ func (h *Host) Run(ctx context.Context, ready func()) error {
 		heard.Go(func() { b.Listen(ctx, rung) })
 	}
 	heard.Go(func() { h.tellRevocations(ctx) })
+	heard.Go(func() { h.tidy(ctx) })
 	ready()
 
 	tick := time.NewTicker(renewEvery)
@@ -176,6 +180,11 @@ func (h *Host) renew(ctx context.Context) error {
 			c.cancel()
 			continue
 		}
+		// It stops, and is claimed again to be deleted.
+		if row.State == store.CellDeleting && c.state != row.State {
+			c.cancel()
+			continue
+		}
 		c.marked(row.Touches)
 	}
 	h.mu.Unlock()
@@ -185,7 +194,7 @@ func (h *Host) renew(ctx context.Context) error {
 // begin runs a claimed cell until it sleeps, its lease is lost, or the host drains.
 func (h *Host) begin(ctx context.Context, row store.CellRow) {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &cell{host: h, organization: row.Organization, epoch: row.Epoch, cancel: cancel}
+	c := &cell{host: h, organization: row.Organization, epoch: row.Epoch, state: row.State, cancel: cancel}
 	c.marked(row.Touches)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -212,6 +221,12 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 
 // live makes a cell that is new, and runs it; it tells whether the cell sleeps.
 func (h *Host) live(ctx context.Context, c *cell, state string) (asleep bool) {
+	if state == store.CellDeleting {
+		if err := h.delete(ctx, c.organization); err != nil {
+			h.cfg.Logger.WarnContext(ctx, "an organization could not be deleted and is tried again", "organization", c.organization, "error", err)
+		}
+		return false
+	}
 	if state == store.CellProvisioning {
 		if err := h.provision(ctx, c.organization); err != nil {
 			h.cfg.Logger.WarnContext(ctx, "a cell could not be provisioned and is tried again", "organization", c.organization, "error", err)

@@ -19,12 +19,15 @@ func (h *Host) platformWorker(context.Context) (sdkworker.Worker, error) {
 	w := sdkworker.New(h.cfg.Client, platform.Queue, sdkworker.Options{DisableRegistrationAliasing: true})
 	p := platformactivities.New(platformactivities.Config{
 		Keys: h.cfg.Keys, Control: h.cfg.Control, Admin: h.cfg.Admin,
-		Publics: h.publics, Namespace: h.cfg.Namespace, Host: h.id,
+		Publics: h.publics, Namespace: h.cfg.Namespace, DeleteNamespace: h.cfg.DeleteNamespace, Host: h.id,
 	})
 	w.RegisterWorkflowWithOptions(platform.ProvisionWorkflow, workflow.RegisterOptions{Name: platform.Provision})
+	w.RegisterWorkflowWithOptions(platform.DeleteWorkflow, workflow.RegisterOptions{Name: platform.Delete})
 	for name, act := range map[string]any{
 		platform.ProvisionKeys: p.Keys, platform.ProvisionDatabases: p.Databases,
 		platform.ProvisionNamespace: p.Namespace, platform.ProvisionActivate: p.Activate,
+		platform.DeleteShut: p.DeleteShut, platform.DeleteKeys: p.DeleteKeys, platform.DeleteDatabases: p.DeleteDatabases,
+		platform.DeleteNamespace: p.DeleteNamespace, platform.DeleteForget: p.DeleteForget,
 	} {
 		w.RegisterActivityWithOptions(act, activity.RegisterOptions{Name: name})
 	}
@@ -33,6 +36,8 @@ func (h *Host) platformWorker(context.Context) (sdkworker.Worker, error) {
 	}
 	return w, nil
 }
+
+func provisionID(organization string) string { return "provision-" + organization }
 
 // provision makes a cell, or joins the workflow that is making it.
 func (h *Host) provision(ctx context.Context, organization string) error {
@@ -43,7 +48,7 @@ func (h *Host) provision(ctx context.Context, organization string) error {
 		return ctx.Err()
 	}
 	run, err := h.cfg.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: "provision-" + organization, TaskQueue: platform.Queue, EnableEagerStart: true,
+		ID: provisionID(organization), TaskQueue: platform.Queue, EnableEagerStart: true,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}, platform.Provision, organization)

@@ -130,9 +130,13 @@ func Create(path string, text []byte, mode fs.FileMode) (created bool, err error
 	return true, syncDirectory(filepath.Dir(path))
 }
 
+// Staged matches the files that are being written: what a process that was
+// killed meanwhile leaves.
+const Staged = ".new-*"
+
 // stage writes a hidden file beside path, on disk.
 func stage(path string, text []byte, mode fs.FileMode) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), Staged)
 	if err != nil {
 		return "", failed(path, "be written", err)
 	}

@@ -44,6 +44,11 @@ func (s *server) takeToken(w http.ResponseWriter, r *http.Request) {
 		s.showLogin(w, http.StatusForbidden, "The token is not an operator's.")
 		return
 	}
+	if err := s.config.Login(r.Context(), given, claims); err != nil {
+		s.config.Logger.WarnContext(r.Context(), "a login to the engine's web UI could not be recorded and was refused", "error", err)
+		s.showLogin(w, http.StatusServiceUnavailable, "The login could not be put on the record. Is the API running?")
+		return
+	}
 	if old, err := r.Cookie(cookieName); err == nil {
 		s.sessions.close(old.Value)
 	}

@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"context"
 	"crypto/x509"
 	"log/slog"
 	"net"
@@ -39,7 +40,9 @@ type Config struct {
 	// CodecEndpoint may be empty; CodecCA verifies it, the system's authorities by default.
 	CodecEndpoint string
 	CodecCA       *x509.CertPool
-	Logger        *slog.Logger
+	// Login puts a login on the record. A login that is not is none.
+	Login  func(ctx context.Context, token string, claims token.Claims) error
+	Logger *slog.Logger
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 }

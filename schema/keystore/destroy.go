@@ -1,0 +1,37 @@
+package keystore
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/seal/keyfile"
+)
+
+// destroy overwrites and removes the organization's file, and what a process
+// that was killed while it wrote one has left beside it. It runs under the
+// directory's lock: nobody is writing now.
+func (s *Store) destroy(org string) error {
+	left, err := filepath.Glob(filepath.Join(s.dir, keyfile.Staged))
+	if err != nil {
+		return schema.Errorf(schema.CodeInternal, "the key store could not be read: %w", err)
+	}
+	for _, path := range left {
+		text, err := os.ReadFile(path)
+		if err != nil && !os.IsNotExist(err) {
+			return schema.Errorf(schema.CodeUnavailable, "a file of the key store could not be read: %w", err)
+		}
+		// The id stands before the keys in a file that was cut short, too.
+		if bytes.Contains(text, []byte(org)) {
+			if err := keyfile.Destroy(path); err != nil {
+				return err
+			}
+		}
+	}
+	err = keyfile.Destroy(s.path(org))
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return nil
+	}
+	return err
+}
