@@ -24,6 +24,8 @@ const (
 	PrefixCarrier      Prefix = "car"
 	PrefixRequest      Prefix = "req"
 	PrefixHost         Prefix = "host"
+	PrefixRotation     Prefix = "rot"
+	PrefixSecret       Prefix = "secret"
 )
 
 // NewID makes a new identifier, such as "org_01h455vb4pex5vsknk084sn02q": a

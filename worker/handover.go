@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -20,9 +21,7 @@ type Boot struct {
 	// Epoch is that of the host's claim: it fences whoever owned the cell before.
 	Epoch     int64          `json:"epoch"`
 	Databases store.CellURLs `json:"databases"`
-	// Private are the credential keys, Data the data keys, current first.
-	Private [][]byte `json:"private"`
-	Data    [][]byte `json:"data"`
+	Keys
 	// Engine is the engine's frontend, Token what opens the cell's namespace there.
 	Engine string `json:"engine"`
 	Token  string `json:"token"`
@@ -31,8 +30,6 @@ type Boot struct {
 	EngineCA []byte `json:"engine_ca,omitempty"`
 	// RunDir is the cell's own directory for sockets.
 	RunDir string `json:"run_dir"`
-	// Binaries is the directory of the launcher, connectors and evaluator.
-	Binaries string `json:"binaries"`
 	// ReadWrite are the directories of the cell's databases.
 	ReadWrite []string `json:"read_write"`
 	// ReadOnly are the files that its connections to the databases read.
@@ -44,11 +41,39 @@ type Boot struct {
 	Idle time.Duration `json:"idle,omitempty"`
 }
 
+// Keys are the cell's keys, of each kind the current one first.
+type Keys struct {
+	// Private are the credential keys, Data the data keys, Audit the keys of
+	// audit details.
+	Private [][]byte `json:"private"`
+	Data    [][]byte `json:"data"`
+	Audit   [][]byte `json:"audit,omitempty"`
+	// Changing says that a rotation is under way. Retiring and RetiringPairs
+	// are the keys that nothing may stay under.
+	Changing      bool         `json:"changing,omitempty"`
+	Retiring      []seal.KeyID `json:"retiring,omitempty"`
+	RetiringPairs []seal.KeyID `json:"retiring_pairs,omitempty"`
+
+	// known are the ids of the keys, once they are open.
+	known []seal.KeyID
+}
+
+// Clear overwrites the keys.
+func (k *Keys) Clear() {
+	for _, list := range [][][]byte{k.Private, k.Data, k.Audit} {
+		for _, raw := range list {
+			clear(raw)
+		}
+	}
+}
+
 // Notice is what the host tells a cell, one JSON value a line.
 type Notice struct {
 	Boot *Boot `json:"boot,omitempty"`
 	// Token replaces the engine token before the old one expires.
 	Token string `json:"token,omitempty"`
+	// Keys replace the cell's keys.
+	Keys *Keys `json:"keys,omitempty"`
 	// Bell says that the door has something new.
 	Bell bool `json:"bell,omitempty"`
 	// Sleep lets a cell that asked for it end, if it still has nothing to do.

@@ -16,13 +16,13 @@ import (
 	"github.com/tenonhq/tenon/schema/store"
 )
 
-// Config is what provisioning works with. All fields are required.
+// Config is what provisioning and deletion work with. All fields are required.
 type Config struct {
 	Keys    *keystore.Store
 	Control *store.Control
 	Admin   store.Admin
-	// Root and API are the public halves that a cell's keys are wrapped to.
-	Root, API seal.PublicKey
+	// Publics are the halves that new keys are wrapped to, as they are now.
+	Publics func() (keystore.Publics, error)
 	// Namespace registers an engine namespace, and is idempotent.
 	Namespace func(ctx context.Context, name string) error
 	// DeleteNamespace removes an engine namespace, tells whether it is gone yet,
@@ -32,7 +32,7 @@ type Config struct {
 	Host string
 }
 
-// Platform performs the activities of provisioning.
+// Platform performs the activities of provisioning and of deletion.
 type Platform struct {
 	cfg Config
 
@@ -56,7 +56,7 @@ func (p *Platform) alone(ctx context.Context, organization string) (leave func()
 	m.Lock()
 	if ctx.Err() != nil {
 		m.Unlock()
-		return nil, schema.Errorf(schema.CodeTimeout, "the provisioning waited too long: %w", ctx.Err())
+		return nil, schema.Errorf(schema.CodeTimeout, "the activity waited too long: %w", ctx.Err())
 	}
 	return m.Unlock, nil
 }
@@ -64,16 +64,17 @@ func (p *Platform) alone(ctx context.Context, organization string) (leave func()
 // Keys generates the cell's keys, once: what they have sealed would be lost
 // with them.
 func (p *Platform) Keys(ctx context.Context, organization string) error {
-	_, err := p.cfg.Keys.Get(ctx, organization)
-	if schema.CodeOf(err) != schema.CodeNotFound {
-		return err
-	}
-	entry, err := keystore.Generate(organization, p.cfg.Root, p.cfg.API)
-	if err != nil {
-		return err
-	}
-	_, err = p.cfg.Keys.Create(ctx, entry)
-	return err
+	return p.cfg.Keys.Create(ctx, organization, func() (keystore.Entry, error) {
+		// Asked under the lock that a destruction takes, too: no key is made behind it.
+		if err := p.wanted(ctx, organization); err != nil {
+			return keystore.Entry{}, err
+		}
+		to, err := p.cfg.Publics()
+		if err != nil {
+			return keystore.Entry{}, err
+		}
+		return keystore.Generate(organization, to.Root, to.API)
+	})
 }
 
 // Databases makes the cell's databases and keeps the addresses wrapped: the
@@ -86,26 +87,35 @@ func (p *Platform) Databases(ctx context.Context, organization string) error {
 		return err
 	}
 	defer leave()
-	entry, err := p.cfg.Keys.Get(ctx, organization)
-	if err != nil {
+	if err := p.wanted(ctx, organization); err != nil {
+		return err
+	}
+	// Without keys there is nothing to keep an address with.
+	if _, err := p.cfg.Keys.Get(ctx, organization); err != nil {
 		return err
 	}
 	made, err := store.Provision(ctx, p.cfg.Admin, organization)
 	if err != nil {
 		return err
 	}
-	api, err := wrapURLs(p.cfg.API, organization, keystore.DatabaseAPI, made.API)
-	if err != nil {
-		return err
-	}
-	cell, err := wrapURLs(p.cfg.Root, organization, keystore.DatabaseCell, made.Cell)
-	if err != nil {
-		return err
-	}
-	entry.Databases = map[string]keystore.Database{
-		keystore.DatabaseAPI: {ToAPI: api}, keystore.DatabaseCell: {ToRoot: cell},
-	}
-	return p.cfg.Keys.Put(ctx, entry)
+	return p.cfg.Keys.Update(ctx, organization, func(entry *keystore.Entry) error {
+		to, err := p.cfg.Publics()
+		if err != nil {
+			return err
+		}
+		api, err := wrapURLs(to.API, organization, keystore.DatabaseAPI, made.API)
+		if err != nil {
+			return err
+		}
+		cell, err := wrapURLs(to.Root, organization, keystore.DatabaseCell, made.Cell)
+		if err != nil {
+			return err
+		}
+		entry.Databases = map[string]keystore.Database{
+			keystore.DatabaseAPI: {ToAPI: api}, keystore.DatabaseCell: {ToRoot: cell},
+		}
+		return nil
+	})
 }
 
 func wrapURLs(to seal.PublicKey, organization, name string, urls store.CellURLs) ([]byte, error) {
@@ -118,6 +128,9 @@ func wrapURLs(to seal.PublicKey, organization, name string, urls store.CellURLs)
 
 // Namespace registers the cell's namespace in the engine.
 func (p *Platform) Namespace(ctx context.Context, organization string) error {
+	if err := p.wanted(ctx, organization); err != nil {
+		return err
+	}
 	return p.cfg.Namespace(ctx, organization)
 }
 

@@ -61,7 +61,7 @@ func (o orders) obey() error {
 		return err
 	}
 	p := platform.New(platform.Config{
-		Keys: keys, Control: control, Admin: o.Admin, Root: o.Root, API: o.API, Host: "host",
+		Keys: keys, Control: control, Admin: o.Admin, Publics: o.publics, Host: "host",
 		Namespace: func(context.Context, string) error { return nil },
 	})
 	fmt.Println("ready")
@@ -72,6 +72,10 @@ func (o orders) obey() error {
 			}
 		}
 	}
+}
+
+func (o orders) publics() (keystore.Publics, error) {
+	return keystore.Publics{Root: o.Root, API: o.API}, nil
 }
 
 // steps are the activities in the order of the workflow.
@@ -117,7 +121,7 @@ func each(t *testing.T, test func(s *site)) {
 // host is one more host.
 func (s *site) host() *platform.Platform {
 	return platform.New(platform.Config{
-		Keys: s.keys, Control: s.control, Admin: s.Admin, Root: s.Root, API: s.API, Host: schema.NewID(schema.PrefixHost),
+		Keys: s.keys, Control: s.control, Admin: s.Admin, Publics: s.publics, Host: schema.NewID(schema.PrefixHost),
 		Namespace: func(_ context.Context, name string) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/seal/keyfile"
 )
 
@@ -18,7 +23,9 @@ const (
 	// entryLimit bounds a file of the store.
 	entryLimit = 1 << 20
 	// entryVersion is the version of a file's format.
-	entryVersion = 1
+	entryVersion = 2
+	// firstVersion had no audit keys and no states.
+	firstVersion = 1
 )
 
 // document is an entry as it stands in its file.
@@ -28,8 +35,16 @@ type document struct {
 }
 
 // Store is a directory with one file per organization. Reads may run beside
-// writes; one process, the host, writes.
-type Store struct{ dir string }
+// writes. Hosts write, and the command that replaces a pair: each under the
+// directory's lock.
+type Store struct {
+	dir string
+
+	mu sync.Mutex
+	// successors are private keys that followed those this process was started
+	// with, by side, oldest first.
+	successors map[Side][]seal.PrivateKey
+}
 
 // Open opens the store, and makes it when it is missing. A directory that other
 // users may enter is refused.
@@ -37,27 +52,82 @@ func Open(dir string) (*Store, error) {
 	if err := keyfile.EnsureDirectory(dir); err != nil {
 		return nil, err
 	}
-	return &Store{dir: dir}, nil
+	return &Store{dir: dir, successors: make(map[Side][]seal.PrivateKey)}, nil
 }
 
 // Put writes an entry, in place of the one before; it is on disk, whole, when
-// Put returns.
+// Put returns, and the one before is overwritten: a key that it alone had is
+// destroyed.
 func (s *Store) Put(ctx context.Context, e Entry) error {
 	text, err := encode(ctx, e)
 	if err != nil {
 		return err
 	}
-	return keyfile.Replace(s.path(e.Organization), text, 0o600)
+	return keyfile.Supersede(s.path(e.Organization), text, 0o600)
 }
 
-// Create writes an entry unless the organization has one; created tells which.
+// Update changes an organization's entry. No other Update or Create runs at the
+// same time, in this process or another; what change returns as an error leaves
+// the entry as it is.
+func (s *Store) Update(ctx context.Context, org string, change func(*Entry) error) error {
+	return s.alone(func() error {
+		e, err := s.Get(ctx, org)
+		if err != nil {
+			return err
+		}
+		before, err := encode(ctx, e)
+		if err != nil {
+			return err
+		}
+		if err := change(&e); err != nil {
+			return err
+		}
+		if after, err := encode(ctx, e); err != nil || bytes.Equal(before, after) {
+			return err
+		}
+		return s.Put(ctx, e)
+	})
+}
+
+// Create writes the entry that generate makes unless the organization has one.
 // Of several that create it at once, one does: keys are never made twice.
-func (s *Store) Create(ctx context.Context, e Entry) (created bool, err error) {
-	text, err := encode(ctx, e)
+func (s *Store) Create(ctx context.Context, org string, generate func() (Entry, error)) error {
+	return s.alone(func() error {
+		_, err := s.Get(ctx, org)
+		if schema.CodeOf(err) != schema.CodeNotFound {
+			return err
+		}
+		e, err := generate()
+		if err != nil {
+			return err
+		}
+		text, err := encode(ctx, e)
+		if err != nil {
+			return err
+		}
+		_, err = keyfile.Create(s.path(org), text, 0o600)
+		return err
+	})
+}
+
+// alone holds the lock of the directory. It is held for as long as it takes to
+// write a file, and ends with the process that holds it.
+func (s *Store) alone(do func() error) error {
+	d, err := os.Open(s.dir)
 	if err != nil {
-		return false, err
+		return schema.Errorf(schema.CodeUnavailable, "the key store could not be opened: %w", err)
 	}
-	return keyfile.Create(s.path(e.Organization), text, 0o600)
+	defer func() { _ = d.Close() }()
+	for {
+		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the key store could not be locked: %w", err)
+	}
+	return do()
 }
 
 func encode(ctx context.Context, e Entry) ([]byte, error) {
@@ -85,14 +155,14 @@ func (s *Store) Get(ctx context.Context, org string) (Entry, error) {
 	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
 		return Entry{}, err
 	}
-	text, err := keyfile.ReadPrivate(s.path(org), entryLimit)
+	e, err := s.read(org)
+	if schema.CodeOf(err) == schema.CodeInvalid {
+		// It was superseded between being opened and being read.
+		e, err = s.read(org)
+	}
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		return Entry{}, schema.Errorf(schema.CodeNotFound, "organization %s has no keys", org)
 	}
-	if err != nil {
-		return Entry{}, err
-	}
-	e, err := parse(text)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -101,6 +171,34 @@ func (s *Store) Get(ctx context.Context, org string) (Entry, error) {
 		return Entry{}, schema.Errorf(schema.CodeRefused, "the key store's file of %s holds another organization's keys", org)
 	}
 	return e, nil
+}
+
+// Mark changes whenever the organization's entry does; it costs no reading.
+// CodeNotFound when there is none.
+func (s *Store) Mark(org string) (string, error) {
+	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
+		return "", err
+	}
+	info, err := os.Stat(s.path(org))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", schema.Errorf(schema.CodeNotFound, "organization %s has no keys", org)
+	}
+	if err != nil {
+		return "", schema.Errorf(schema.CodeUnavailable, "the key store could not be read: %w", err)
+	}
+	mark := strconv.FormatInt(info.ModTime().UnixNano(), 36)
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		mark += "." + strconv.FormatUint(st.Ino, 36)
+	}
+	return mark, nil
+}
+
+func (s *Store) read(org string) (Entry, error) {
+	text, err := keyfile.ReadPrivate(s.path(org), entryLimit)
+	if err != nil {
+		return Entry{}, err
+	}
+	return parse(text)
 }
 
 // Delete destroys an organization's keys, and with them all that they sealed.
@@ -112,11 +210,7 @@ func (s *Store) Delete(ctx context.Context, org string) error {
 	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
 		return err
 	}
-	err := keyfile.Destroy(s.path(org))
-	if schema.CodeOf(err) == schema.CodeNotFound {
-		return nil
-	}
-	return err
+	return s.alone(func() error { return s.destroy(org) })
 }
 
 // List returns the organizations that have keys, sorted.
@@ -152,7 +246,7 @@ func parse(text []byte) (Entry, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return Entry{}, schema.Errorf(schema.CodeInvalid, "a file of the key store goes on after its end")
 	}
-	if doc.Version != entryVersion {
+	if doc.Version != entryVersion && doc.Version != firstVersion {
 		return Entry{}, schema.Errorf(schema.CodeConflict, "a file of the key store is of version %d, and this program knows %d", doc.Version, entryVersion).
 			Advise("Use a newer version of this program.")
 	}

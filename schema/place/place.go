@@ -1,6 +1,7 @@
 package place
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/tenonhq/tenon/schema/seal"
@@ -20,6 +21,28 @@ func Connection(org, id string) seal.Place {
 // inner layer, sealed to the cell's public key, carries its own place.
 func Credential(org, connection string, version int) seal.Place {
 	return seal.Place{Organization: org, Table: "credentials", Row: connection, Field: strconv.Itoa(version)}
+}
+
+// Custody is where what the cell knows of a connection's credential
+// (config.Custody) belongs.
+func Custody(org, connection string) seal.Place {
+	return seal.Place{Organization: org, Table: "custody", Row: connection, Field: "record"}
+}
+
+// Version is the number of a version in a place.
+func Version(field string) (int, error) {
+	n, err := strconv.Atoi(field)
+	if err != nil {
+		return 0, fmt.Errorf("place: %q is no version", field)
+	}
+	return n, nil
+}
+
+// Token is where the OAuth2 tokens of a credential's version belong. Their key is
+// derived from the cell's private key: the data key, which the API has too, does
+// not open them.
+func Token(org, connection string, version int) seal.Place {
+	return seal.Place{Organization: org, Table: "tokens", Row: connection, Field: strconv.Itoa(version)}
 }
 
 // Source is where a source's verifier and its secrets (config.Source) belong.

@@ -15,9 +15,15 @@ const (
 	SideAPI Side = "api"
 	// SideCell writes the work.
 	SideCell Side = "cell"
+	// SideNone writes neither: it looks.
+	SideNone Side = "none"
 	// SideBoth writes both: for provisioning and tests.
 	SideBoth Side = "both"
 )
+
+func (s Side) door() bool { return s == SideAPI || s == SideBoth }
+
+func (s Side) work() bool { return s == SideCell || s == SideBoth }
 
 // CellURLs are the addresses of a cell's two sides: two SQLite files, or one
 // PostgreSQL database twice.
@@ -34,15 +40,15 @@ type Cell struct {
 // CodeUnavailable, one that a newer binary migrated CodeConflict.
 func OpenCell(ctx context.Context, urls CellURLs, writes Side) (*Cell, error) {
 	switch writes {
-	case SideAPI, SideCell, SideBoth:
+	case SideAPI, SideCell, SideBoth, SideNone:
 	default:
-		return nil, schema.Errorf(schema.CodeInvalid, "a cell is opened for api, cell or both")
+		return nil, schema.Errorf(schema.CodeInvalid, "a cell is opened for api, cell, both or none")
 	}
-	door, err := openSide(ctx, urls.Door, ChainDoor, writes == SideCell, writes != SideCell && isSQLite(urls.Door))
+	door, err := openSide(ctx, urls.Door, ChainDoor, !writes.door(), writes.door() && isSQLite(urls.Door))
 	if err != nil {
 		return nil, err
 	}
-	work, err := openSide(ctx, urls.Work, ChainWork, writes == SideAPI, writes != SideAPI && isSQLite(urls.Work))
+	work, err := openSide(ctx, urls.Work, ChainWork, !writes.work(), writes.work() && isSQLite(urls.Work))
 	if err != nil {
 		_ = door.close()
 		return nil, err

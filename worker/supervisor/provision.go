@@ -22,6 +22,9 @@ func (h *Host) platformWorker(context.Context) (sdkworker.Worker, error) {
 		Publics: h.publics, Namespace: h.cfg.Namespace, DeleteNamespace: h.cfg.DeleteNamespace, Host: h.id,
 	})
 	w.RegisterWorkflowWithOptions(platform.ProvisionWorkflow, workflow.RegisterOptions{Name: platform.Provision})
+	rotations := platformactivities.NewRotation(p, platformactivities.RotationConfig{Root: h.root, Histories: h.histories})
+	w.RegisterWorkflowWithOptions(platform.RotateWorkflow, workflow.RegisterOptions{Name: platform.Rotate})
+	w.RegisterActivityWithOptions(rotations.Step, activity.RegisterOptions{Name: platform.RotateStep})
 	w.RegisterWorkflowWithOptions(platform.DeleteWorkflow, workflow.RegisterOptions{Name: platform.Delete})
 	for name, act := range map[string]any{
 		platform.ProvisionKeys: p.Keys, platform.ProvisionDatabases: p.Databases,

@@ -112,6 +112,39 @@ func Replace(path string, text []byte, mode fs.FileMode) error {
 	return syncDirectory(filepath.Dir(path))
 }
 
+// Supersede is Replace for a file whose former content must not be left on the
+// disk: it is overwritten where it was, as far as Destroy can. Who reads the
+// file meanwhile may find zeros, and finds the new content when he opens it again.
+func Supersede(path string, text []byte, mode fs.FileMode) error {
+	former, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Replace(path, text, mode)
+	}
+	if err != nil {
+		return failed(path, "be replaced", err)
+	}
+	defer func() { _ = former.Close() }()
+	if err := Replace(path, text, mode); err != nil {
+		return err
+	}
+	if err := blank(former); err != nil {
+		return failed(path, "be overwritten", err)
+	}
+	return nil
+}
+
+// blank overwrites an open file.
+func blank(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.Write(make([]byte, info.Size()))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return err
+}
+
 // Create writes the file unless there is one; created tells which. Of several
 // that create at once, one does, and the others see a whole file.
 func Create(path string, text []byte, mode fs.FileMode) (created bool, err error) {
@@ -165,13 +198,7 @@ func Destroy(path string) error {
 	if err != nil {
 		return failed(path, "be removed", err)
 	}
-	info, err := f.Stat()
-	if err == nil {
-		_, err = f.Write(make([]byte, info.Size()))
-	}
-	if err == nil {
-		err = f.Sync()
-	}
+	err = blank(f)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/lib/pq"
 	"modernc.org/sqlite"
@@ -22,6 +23,9 @@ func Error(doing string, err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
+	if retired(err) {
+		return Retired(doing)
+	}
 	switch code := codeOf(err); code {
 	case schema.CodeNotFound:
 		return schema.Errorf(code, "%s: there is none: %w", doing, err)
@@ -34,6 +38,28 @@ func Error(doing string, err error) error {
 	default:
 		return schema.Errorf(code, "%s: the database refused: %w", doing, err)
 	}
+}
+
+// retiredState is the SQLSTATE of a write under a retired key, retiredText what
+// SQLite's trigger says.
+const (
+	retiredState = "TN001"
+	retiredText  = "sealed with a retired key"
+)
+
+func retired(err error) bool {
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return lite.Code() == sqlite3.SQLITE_CONSTRAINT_TRIGGER && strings.Contains(lite.Error(), retiredText)
+	}
+	var post *pq.Error
+	return errors.As(err, &post) && string(post.Code) == retiredState
+}
+
+// Retired is what a process is told that seals with a key that is about to be
+// destroyed: nothing was written.
+func Retired(doing string) error {
+	return schema.Errorf(schema.CodeUnavailable, "%s: the cell's keys have just been replaced", doing).Advise("Try again.")
 }
 
 func codeOf(err error) schema.Code {
