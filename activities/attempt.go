@@ -21,7 +21,9 @@ type attempt struct {
 	// st is nil for a test call, which belongs to no run.
 	st   *runState
 	conn connection
-	in   host.Invocation
+	// version is set for a test call: the version that it tests.
+	version int
+	in      host.Invocation
 	// safeOnly: the call counts as a read by its method alone; no request of
 	// another kind may leave.
 	safeOnly bool
@@ -100,9 +102,13 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 	if a.safeOnly && !safe(r.Method) {
 		return nil, schema.Errorf(schema.CodeRefused, "the call was taken for one that changes nothing, and the request would change something")
 	}
-	call := broker.Call{Connection: a.conn.row.ID, Version: a.conn.row.CredentialVersion, Use: a.conn.Use, MaxBody: maxResponse}
-	if a.conn.row.CredentialVersion > 0 {
-		call.Opener = opener{a}
+	call := broker.Call{Connection: a.conn.row.ID, Use: a.conn.Use, MaxBody: maxResponse}
+	row, trial, err := a.choose(ctx)
+	if err != nil {
+		return nil, a.told(a.closed(err))
+	}
+	if row != nil {
+		call.Version, call.Opener = row.Version, opener{a, *row}
 	}
 	mutating := a.writes && !safe(r.Method)
 	if mutating {
@@ -124,17 +130,33 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 			a.tally.count(resp.Status)
 		}
 	}
+	if err != nil {
+		return nil, a.told(err)
+	}
 	if a.st == nil {
-		if err == nil {
-			a.statuses = append(a.statuses, resp.Status)
-		} else if a.denied == nil {
-			a.denied = err
+		a.statuses = append(a.statuses, resp.Status)
+	}
+	if trial {
+		if err := a.e.custody.answered(ctx, a.conn.row, row.Version, resp.Status); err != nil {
+			// The next answer shows it as well.
+			a.e.cfg.Logger.WarnContext(ctx, "what a credential's first use showed could not be recorded", "connection", a.conn.row.ID, "error", err)
 		}
 	}
 	if a.broke != nil {
 		return nil, host.Abort(a.broke)
 	}
-	return resp, err
+	return resp, nil
+}
+
+// told is what the connector is told of a request that was not answered.
+func (a *attempt) told(err error) error {
+	if a.st == nil && a.denied == nil {
+		a.denied = err
+	}
+	if a.broke != nil {
+		return host.Abort(a.broke)
+	}
+	return err
 }
 
 func (a *attempt) intend(ctx context.Context) error {
@@ -153,6 +175,7 @@ func (a *attempt) intend(ctx context.Context) error {
 // transaction of the intent when there is one, else in the step's (invariant 8).
 // That of a test call is its caller's to record.
 func (a *attempt) used() {
+	a.e.custody.touch(a.conn.row)
 	if a.opened || a.st == nil {
 		return
 	}

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/schema"
@@ -32,7 +33,12 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 		return connection{}, schema.Errorf(schema.CodeRefused, "connection %s is %s", row.ID, row.State).
 			Advise("Enter its credential again, or activate it, then retry the run.")
 	}
-	return e.setup(row)
+	c, err := e.setup(row)
+	var known *schema.Error
+	if errors.As(err, &known) && known.Code == schema.CodeRefused {
+		return connection{}, e.custody.suspend(ctx, row, 0, "its settings were changed outside of the API, or are another connection's")
+	}
+	return c, err
 }
 
 // setup opens a connection's settings.
@@ -48,42 +54,69 @@ func (e *Executor) setup(row store.Connection) (connection, error) {
 	return c, nil
 }
 
-// opener opens a connection's credential at the moment of a call (invariant 1).
-type opener struct{ a *attempt }
+// choose picks the version of the connection's credential that a request uses:
+// nil when the connection has none.
+func (a *attempt) choose(ctx context.Context) (row *store.Credential, trial bool, err error) {
+	conn := a.conn.row
+	switch {
+	case conn.ID == "":
+		return nil, false, nil
+	case a.version > 0:
+		pinned, err := a.e.cfg.Cell.Door().GetCredential(ctx, conn.ID, a.version)
+		return &pinned, false, err
+	}
+	return a.e.custody.choose(ctx, a.conn)
+}
+
+// opener opens a version of a connection's credential at the moment of a call
+// (invariant 1).
+type opener struct {
+	a   *attempt
+	row store.Credential
+}
 
 // Open implements [broker.Opener]. The use that is sealed inside the credential
 // governs, never the one in the connection's row: where the two differ, one of
 // them was changed after the credential was entered, and nothing is sent.
 func (o opener) Open(ctx context.Context) (*broker.Credential, error) {
-	c, err := o.a.credential(ctx)
-	switch schema.CodeOf(err) {
-	case "":
+	c, err := o.a.e.open(ctx, o.a.conn, o.row)
+	if err == nil {
 		o.a.used()
-	case schema.CodeRefused, schema.CodeNotFound, schema.CodeInvalid:
-	default:
-		// A database that does not answer is not the other system's failure.
-		o.a.broke = err
+		return c, nil
 	}
-	return c, err
+	return nil, o.a.closed(err)
 }
 
-func (a *attempt) credential(ctx context.Context) (*broker.Credential, error) {
-	conn := a.conn.row
-	row, err := a.e.cfg.Cell.Door().GetCredential(ctx, conn.ID, conn.CredentialVersion)
-	if err != nil {
+// closed keeps what is this side's failure, such as a database that does not
+// answer, from being taken for the other system's.
+func (a *attempt) closed(err error) error {
+	switch schema.CodeOf(err) { //nolint:exhaustive // The others are this side's.
+	case schema.CodeRefused, schema.CodeNotFound, schema.CodeInvalid:
+	default:
+		a.broke = err
+	}
+	return err
+}
+
+// open opens a version of a connection's credential. One that does not open, or
+// was entered for another use than the connection has now, suspends the
+// connection: no way of ours leads there.
+func (e *Executor) open(ctx context.Context, conn connection, row store.Credential) (*broker.Credential, error) {
+	switch row.State {
+	case store.CredentialRevoked, store.CredentialReplaced:
+		return nil, schema.Errorf(schema.CodeRefused, "that version of the credential of connection %s was %s", conn.row.ID, row.State).
+			Advise("Enter a new one.")
+	}
+	opened, err := e.keys.Open(row.Sealed, conn.row.ID, row.Version)
+	var known *schema.Error
+	switch {
+	case errors.As(err, &known) && known.Code == schema.CodeRefused:
+		return nil, e.custody.suspend(ctx, conn.row, row.Version, known.Message)
+	case err != nil:
 		return nil, err
-	}
-	if row.State == store.CredentialRevoked {
-		return nil, schema.Errorf(schema.CodeRefused, "the credential of connection %s was revoked", conn.ID).Advise("Enter a new one.")
-	}
-	opened, err := a.e.keys.Open(row.Sealed, conn.ID, conn.CredentialVersion)
-	if err != nil {
-		return nil, err
-	}
-	if !opened.Use.Equal(a.conn.Use) {
+	case !opened.Use.Equal(conn.Use):
 		opened.Wipe()
-		return nil, schema.Errorf(schema.CodeRefused, "the credential of connection %s was entered for another use than the connection has now", conn.ID).
-			Advise("Enter the credential again.")
+		return nil, e.custody.suspend(ctx, conn.row, row.Version, "the credential was entered for another use than the connection has now")
 	}
 	return &broker.Credential{Use: opened.Use, Values: opened.Values}, nil
 }

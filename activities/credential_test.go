@@ -104,7 +104,9 @@ func TestPlantedCredentials(t *testing.T) {
 		}, flow.TypeAuthorization},
 		"revoked": {func(r *rig, v store.Connection) {
 			r.put(v.ID, 1, r.data.Seal(place.Credential(r.org, v.ID, 1), r.sealed(v.ID, 1, r.setup.Use)))
-			require.NoError(r, r.api.Door().RevokeCredential(r.Context(), v.ID, 1, draft()))
+			require.NoError(r, r.api.Door().RevokeCredentials(r.Context(), store.Revocation{
+				Connection: v.ID, Told: r.told(config.CredentialCommand{Connection: v.ID, Act: config.CredentialRevoked, Version: 1}), Audit: draft(),
+			}))
 		}, flow.TypeAuthorization},
 		"suspended": {func(r *rig, v store.Connection) {
 			r.put(v.ID, 1, r.data.Seal(place.Credential(r.org, v.ID, 1), r.sealed(v.ID, 1, r.setup.Use)))

@@ -56,9 +56,10 @@ type Config struct {
 
 // Executor performs the steps of one cell's runs.
 type Executor struct {
-	cfg   Config
-	keys  *keyring.Keyring
-	plans sync.Map // digest → *plan
+	cfg     Config
+	keys    *keyring.Keyring
+	custody *custodian
+	plans   sync.Map // digest → *plan
 
 	mu   sync.Mutex
 	runs map[string]*runState
@@ -70,12 +71,14 @@ type Executor struct {
 
 // New returns an executor for a cell.
 func New(cfg Config) *Executor {
-	return &Executor{
+	e := &Executor{
 		cfg:  cfg,
 		keys: keyring.New(cfg.Organization, cfg.Private, cfg.Data),
 		runs: make(map[string]*runState),
 		now:  func() time.Time { return time.Now().UTC() },
 	}
+	e.custody = newCustodian(e)
+	return e
 }
 
 // Document returns the flow document with the digest. Documents are content

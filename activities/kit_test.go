@@ -127,9 +127,26 @@ func (r *rig) credential(at, sealedFor string, version int, use seal.Use, token 
 
 func (r *rig) put(at string, version int, sealed []byte) {
 	r.Helper()
+	r.entered(at, version, version-1, sealed)
+}
+
+// entered puts a version beside the one that is kept, as the API does, and tells
+// nobody.
+func (r *rig) entered(at string, version, keep int, sealed []byte) store.Command {
+	r.Helper()
+	told := r.told(config.CredentialCommand{Connection: at, Act: config.CredentialEntered, Version: version, Lowest: max(keep, 1)})
 	require.NoError(r, r.api.Door().PutCredential(r.Context(), store.Credential{
 		ID: schema.NewID(schema.PrefixCredential), Connection: at, Version: version, Sealed: sealed,
-	}, draft()))
+	}, keep, told, draft()))
+	return told
+}
+
+// told is a command about a credential.
+func (r *rig) told(args config.CredentialCommand) store.Command {
+	r.Helper()
+	c := store.Command{ID: schema.NewID(schema.PrefixCommand), Namespace: r.namespace, Kind: config.CommandCredential, By: "test"}
+	c.ArgsSealed = r.data.Seal(place.Command(r.org, c.ID), mustJSONOf(r.T, args))
+	return c
 }
 
 func mustJSONOf(t *testing.T, v any) json.RawMessage {

@@ -30,7 +30,6 @@ func (e *Executor) Prove(ctx context.Context, namespace, id string, version int)
 	if row.State == store.ConnectionDeleted {
 		return schema.Errorf(schema.CodeNotFound, "there is no such connection")
 	}
-	row.CredentialVersion = version
 	conn, err := e.setup(row)
 	if err != nil {
 		return err
@@ -39,7 +38,7 @@ func (e *Executor) Prove(ctx context.Context, namespace, id string, version int)
 	if !ok || !slices.ContainsFunc(manifest.Actions, func(i sdk.ActionInfo) bool { return i.Name == manifest.Test && i.Effect == sdk.EffectRead }) {
 		return schema.Errorf(schema.CodeInvalid, "connector %s has no test call", row.Connector)
 	}
-	a := &attempt{e: e, conn: conn, safeOnly: true, in: host.Invocation{
+	a := &attempt{e: e, conn: conn, version: version, safeOnly: true, in: host.Invocation{
 		Connector: row.Connector, Action: manifest.Test, Settings: conn.Settings, Input: json.RawMessage("{}"),
 	}}
 	_, err = a.invoke(ctx)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type cell struct {
 // cells opens cells when they are asked for and closes those that are not.
 type cells struct {
 	config Config
+	// opened is told of a cell that was opened. It must not block.
+	opened func(org string)
 
 	mu   sync.Mutex
 	open map[string]*slot
@@ -41,6 +44,8 @@ type slot struct {
 	// Under cells.mu: how many hold the cell, and since when nobody does.
 	users int
 	idle  time.Time
+	// dropped: it closes with its last user.
+	dropped bool
 }
 
 func newCells(c Config) *cells {
@@ -59,12 +64,23 @@ func (c *cells) acquire(ctx context.Context, org string) (*cell, func(), error) 
 	c.mu.Unlock()
 	release := func() {
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		s.users--
 		s.idle = c.config.Clock()
+		last := s.dropped && s.users == 0 && c.open[org] == s
+		if last {
+			delete(c.open, org)
+		}
+		c.mu.Unlock()
+		if last {
+			s.close(c.config.Logger)
+		}
 	}
 	opened, err := c.fresh(ctx, s, org)
 	if err != nil {
+		if schema.CodeOf(err) == schema.CodeNotFound {
+			// Another process began to delete it.
+			c.drop(org)
+		}
 		release()
 		return nil, nil, err
 	}
@@ -99,6 +115,7 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 		if err != nil {
 			return nil, schema.Errorf(schema.CodeUnavailable, "the cell's databases cannot be opened: %w", err)
 		}
+		c.opened(org)
 	}
 	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic, mark: &s.mark}
 	s.checked = now
@@ -140,6 +157,37 @@ func (c *cells) unwrap(ctx context.Context, org string) (keystore.APICell, error
 		return keystore.APICell{}, schema.Errorf(schema.CodeInternal, "the cell's keys do not open: %w", err)
 	}
 	return keys, nil
+}
+
+// drop closes the organization's cell when the last request that uses it has
+// ended, and forgets its keys.
+func (c *cells) drop(org string) {
+	c.mu.Lock()
+	s := c.open[org]
+	if s != nil {
+		s.dropped = true
+	}
+	unused := s != nil && s.users == 0
+	if unused {
+		delete(c.open, org)
+	}
+	c.mu.Unlock()
+	if unused {
+		s.close(c.config.Logger)
+	}
+}
+
+// close closes the slot's cell, which nobody uses.
+func (s *slot) close(log *slog.Logger) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cell == nil {
+		return
+	}
+	if err := s.cell.Close(); err != nil {
+		log.Warn("a cell did not close cleanly", "organization", s.cell.org, "error", err)
+	}
+	s.cell = nil
 }
 
 // sweep closes the cells that nobody used for Limits.CellIdle, or, with all,

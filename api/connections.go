@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,11 +29,13 @@ type Connection struct {
 	ID                string          `json:"id"`
 	Name              string          `json:"name"`
 	Connector         string          `json:"connector"`
-	State             string          `json:"state" enum:"active,suspended"`
+	State             string          `json:"state" enum:"active,suspended" doc:"suspended: by somebody, or by the cell, which says why."`
+	Suspended         *Suspension     `json:"suspended,omitempty" doc:"Why the cell suspended it: until a new version of its credential is saved, nothing is sent."`
 	Settings          json.RawMessage `json:"settings" doc:"The connector's own settings, nothing secret."`
 	Use               *seal.Use       `json:"use,omitempty" doc:"Where its credential may go, and how."`
 	IdempotencyHeader string          `json:"idempotency_header,omitempty"`
 	Lookup            *config.Lookup  `json:"lookup,omitempty"`
+	RotationDays      int             `json:"rotation_days" doc:"After how many days its credential should be replaced."`
 	CredentialVersion int             `json:"credential_version" doc:"0: none was entered."`
 	CreatedAt         time.Time       `json:"created_at"`
 	UpdatedAt         time.Time       `json:"updated_at"`
@@ -46,6 +49,7 @@ type createConnection struct {
 		Use               *seal.Use       `json:"use,omitempty" doc:"Required before a credential can be entered."`
 		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$" doc:"Header that carries an effect's key; such as Idempotency-Key, for a system that is known to honour it. Empty, the default: an effect whose outcome is not known is never repeated."`
 		Lookup            *config.Lookup  `json:"lookup,omitempty"`
+		RotationDays      int             `json:"rotation_days,omitempty" minimum:"1" maximum:"180" doc:"After how many days its credential should be replaced; default 90."`
 	}
 }
 
@@ -56,6 +60,7 @@ type updateConnection struct {
 		Use               *seal.Use       `json:"use,omitempty" doc:"Can change while no credential is in force only."`
 		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$"`
 		Lookup            *config.Lookup  `json:"lookup,omitempty"`
+		RotationDays      int             `json:"rotation_days,omitempty" minimum:"1" maximum:"180"`
 		State             string          `json:"state,omitempty" enum:"active,suspended"`
 	}
 }
@@ -83,7 +88,7 @@ func (s *Server) registerConnections() {
 		}
 		page := List[Connection]{Items: []Connection{}}
 		for _, row := range rows {
-			shown, err := c.showConnection(row)
+			shown, err := c.showConnection(ctx, row)
 			if err != nil {
 				return nil, err
 			}
@@ -98,7 +103,7 @@ func (s *Server) registerConnections() {
 		if err != nil {
 			return nil, err
 		}
-		return c.showConnection(row)
+		return c.showConnection(ctx, row)
 	})
 	handle(s, huma.Operation{
 		OperationID: "update-connection", Method: http.MethodPatch, Path: "/v1/connections/{connection}", Tags: tags,
@@ -127,15 +132,22 @@ func (c *caller) setup(row store.Connection) (config.Connection, error) {
 	return opened, err
 }
 
-func (c *caller) showConnection(row store.Connection) (*Output[Connection], error) {
+func (c *caller) showConnection(ctx context.Context, row store.Connection) (*Output[Connection], error) {
 	opened, err := c.setup(row)
+	if err != nil {
+		return nil, err
+	}
+	k, err := c.custody(ctx, row.ID)
 	if err != nil {
 		return nil, err
 	}
 	shown := Connection{
 		ID: row.ID, Name: row.Name, Connector: row.Connector, State: row.State,
 		Settings: opened.Settings, IdempotencyHeader: opened.IdempotencyHeader, Lookup: opened.Lookup,
-		CredentialVersion: row.CredentialVersion, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		RotationDays: cmp.Or(opened.RotationDays, rotationDays), CredentialVersion: row.CredentialVersion, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+	}
+	if shown.Suspended = suspension(k.Custody, row.CredentialVersion); shown.Suspended != nil {
+		shown.State = store.ConnectionSuspended
 	}
 	if bound(opened.Use) {
 		shown.Use = &opened.Use
@@ -169,7 +181,7 @@ func (s *Server) checkSetup(connector string, setup config.Connection) error {
 }
 
 func (s *Server) createConnection(ctx context.Context, c *caller, in *createConnection) (*Output[Connection], error) {
-	setup := config.Connection{Settings: in.Body.Settings, Lookup: in.Body.Lookup}
+	setup := config.Connection{Settings: in.Body.Settings, Lookup: in.Body.Lookup, RotationDays: in.Body.RotationDays}
 	if len(setup.Settings) == 0 {
 		setup.Settings = json.RawMessage("{}")
 	}
@@ -199,7 +211,7 @@ func (s *Server) createConnection(ctx context.Context, c *caller, in *createConn
 	if err := c.cell.Door().CreateConnection(ctx, row, draft); err != nil {
 		return nil, err
 	}
-	return c.showConnection(row)
+	return c.showConnection(ctx, row)
 }
 
 func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConnection) (*Output[Connection], error) {
@@ -220,6 +232,9 @@ func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConn
 	}
 	if in.Body.Lookup != nil {
 		setup.Lookup, changed = in.Body.Lookup, append(changed, "lookup")
+	}
+	if in.Body.RotationDays != 0 {
+		setup.RotationDays, changed = in.Body.RotationDays, append(changed, "rotation_days")
 	}
 	if in.Body.Use != nil && !reflect.DeepEqual(setup.Use, *in.Body.Use) {
 		if err := c.unbound(ctx, row); err != nil {
@@ -244,14 +259,14 @@ func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConn
 	if err := c.cell.Door().UpdateConnection(ctx, row, draft); err != nil {
 		return nil, err
 	}
-	return c.showConnection(row)
+	return c.showConnection(ctx, row)
 }
 
 // unbound refuses while a credential is in force: it is sealed together with
 // the use it was entered for.
 func (c *caller) unbound(ctx context.Context, row store.Connection) error {
 	current, err := c.credential(ctx, row)
-	if schema.CodeOf(err) == schema.CodeNotFound || (err == nil && current.State == credentialRevoked) {
+	if schema.CodeOf(err) == schema.CodeNotFound || (err == nil && current.State == store.CredentialRevoked) {
 		return nil
 	}
 	if err != nil {

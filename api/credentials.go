@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -19,27 +19,6 @@ import (
 
 // credentialFormat names the sealed format that clients write.
 const credentialFormat = "tenon-credential-v1"
-
-const credentialRevoked = store.CredentialRevoked
-
-// valuesOf says which values each scheme has.
-var valuesOf = map[string][]string{
-	seal.SchemeBearer: {"token"}, seal.SchemeHeader: {"value"}, seal.SchemeQuery: {"value"}, seal.SchemeBasic: {"username", "password"},
-}
-
-// checkValues says what a scheme needs and never what was given.
-func checkValues(scheme string, values map[string]string) error {
-	names := valuesOf[scheme]
-	ok := len(values) == len(names)
-	for _, name := range names {
-		ok = ok && values[name] != "" && !strings.ContainsAny(values[name], "\r\n\x00")
-	}
-	if !ok {
-		return schema.Errorf(schema.CodeInvalid, "the scheme %s takes exactly these values, none empty or with a line break: %s",
-			scheme, strings.Join(names, ", ")).At("/values")
-	}
-	return nil
-}
 
 // maxCredential bounds a sealed credential and a credential in clear.
 const maxCredential = 64 << 10
@@ -55,24 +34,13 @@ type Sealing struct {
 	Use          seal.Use       `json:"use" doc:"What the credential is bound to; sealed into it."`
 }
 
-// Credential is what can be known of a credential. Its values cannot
-// (invariant 1).
-type Credential struct {
-	Version   int        `json:"version"`
-	Scheme    string     `json:"scheme" enum:"bearer,header,query,basic"`
-	State     string     `json:"state" enum:"current,previous,revoked"`
-	CreatedBy string     `json:"created_by"`
-	CreatedAt time.Time  `json:"created_at"`
-	RotateBy  *time.Time `json:"rotate_by,omitempty"`
-}
-
 // saveCredential documents the body of PUT; it is parsed by hand, so that
 // neither a value nor a name of it gets into an error or a pool.
 type saveCredential struct {
 	Sealed   string            `json:"sealed,omitempty" doc:"The sealed credential, standard base64. Takes version."`
 	Version  int               `json:"version,omitempty" minimum:"1" doc:"The version that was sealed in."`
-	Values   map[string]string `json:"values,omitempty" doc:"The values in clear, where that is allowed; sealed on arrival. bearer: token; header, query: value; basic: username, password."`
-	RotateBy *time.Time        `json:"rotate_by,omitempty" doc:"When it should be replaced."`
+	Values   map[string]string `json:"values,omitempty" doc:"The values in clear, where that is allowed; sealed on arrival. The connector's description says which ones a scheme has."`
+	RotateBy *time.Time        `json:"rotate_by,omitempty" doc:"When it should be replaced, at most 180 days ahead; else the connection's rotation_days count."`
 }
 
 func (s *Server) registerCredentials() {
@@ -80,26 +48,35 @@ func (s *Server) registerCredentials() {
 	handle(s, huma.Operation{
 		OperationID: "get-sealing", Method: http.MethodGet, Path: "/v1/connections/{connection}/sealing", Tags: tags,
 		Summary:     "What to seal a credential with",
-		Description: "The sealed format is crypto_box_seal of libsodium over the format's name, a line feed, and JSON.",
+		Description: "The sealed format is crypto_box_seal of libsodium over the format's name, a line feed, and JSON. /docs/sealing shows how, in three languages.",
 	}, access{scope: scopeNamespace, permission: CredentialsWrite}, s.sealing)
 	handle(s, huma.Operation{
 		OperationID: "get-credential", Method: http.MethodGet, Path: "/v1/connections/{connection}/credential", Tags: tags,
-		Summary: "What is known of a credential", Description: "Never its value: nothing reads that back.",
+		Summary: "What is known of a credential", Description: "Who saved it, when, when it was last used, when it is due, whether it works. Never its value: nothing reads that back.",
 	}, access{scope: scopeNamespace, permission: ConnectionsRead}, func(ctx context.Context, c *caller, in *ConnectionPath) (*Output[Credential], error) {
 		row, err := c.connection(ctx, in.Connection)
 		if err != nil {
 			return nil, err
 		}
-		current, err := c.credential(ctx, row)
-		if err != nil {
-			return nil, err
-		}
-		return answer(showCredential(row, current)), nil
+		return s.showCredential(ctx, c, row)
 	})
 	handle(s, huma.Operation{
+		OperationID: "list-credentials", Method: http.MethodGet, Path: "/v1/credentials", Tags: tags,
+		Summary: "List what is known of the credentials of a namespace", Description: "Those entered last, of every connection that ever had one.",
+	}, access{scope: scopeNamespace, permission: ConnectionsRead}, s.listCredentials)
+	handle(s, huma.Operation{
+		OperationID: "test-credential", Method: http.MethodPost, Path: "/v1/connections/{connection}/credential/test", Tags: tags,
+		Summary:     "Make the test call with the credential entered last",
+		Description: "What it shows stands in the credential's proof, after a moment. A version that works takes the place of the one before, which is destroyed.",
+
+		DefaultStatus: http.StatusAccepted,
+	}, access{scope: scopeNamespace, permission: CredentialsWrite}, s.testCredential)
+	handle(s, huma.Operation{
 		OperationID: "put-credential", Method: http.MethodPut, Path: "/v1/connections/{connection}/credential", Tags: tags,
-		Summary:     "Enter or replace a credential",
-		Description: "Either sealed by the client, or in clear. The version before stays until it is revoked with the connection.",
+		Summary: "Enter or replace a credential",
+		Description: "Either sealed by the client, or in clear where the organization allows it. The version before stays sealed, and in use, until a test call has " +
+			"shown that the new one works; then it is destroyed. When it does not work, the version before stays. A connection without a test call takes the new one at once, " +
+			"and the first answer shows. Ends a suspension.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/json": {Schema: s.schemaOf(reflect.TypeFor[saveCredential](), "SaveCredential")},
 		}},
@@ -107,7 +84,7 @@ func (s *Server) registerCredentials() {
 	}, access{scope: scopeNamespace, permission: CredentialsWrite}, s.putCredential)
 	handle(s, huma.Operation{
 		OperationID: "revoke-credential", Method: http.MethodDelete, Path: "/v1/connections/{connection}/credential", Tags: tags,
-		Summary: "Revoke a credential", DefaultStatus: http.StatusNoContent,
+		Summary: "Revoke a credential", Description: "At once, every version of it: the ciphertext is destroyed.", DefaultStatus: http.StatusNoContent,
 	}, access{scope: scopeNamespace, permission: CredentialsWrite}, func(ctx context.Context, c *caller, in *ConnectionPath) (*nothing, error) {
 		row, err := c.connection(ctx, in.Connection)
 		if err != nil {
@@ -121,19 +98,12 @@ func (s *Server) schemaOf(t reflect.Type, hint string) *huma.Schema {
 	return s.huma.OpenAPI().Components.Schemas.Schema(t, true, hint)
 }
 
-// credential is the connection's latest version, whatever its state.
+// credential is the version entered last, whatever its state.
 func (c *caller) credential(ctx context.Context, row store.Connection) (store.Credential, error) {
 	if row.CredentialVersion == 0 {
 		return store.Credential{}, schema.Errorf(schema.CodeNotFound, "no credential was entered")
 	}
 	return c.cell.Door().GetCredential(ctx, row.ID, row.CredentialVersion)
-}
-
-func showCredential(row store.Connection, k store.Credential) Credential {
-	return Credential{
-		Version: k.Version, Scheme: row.Scheme, State: k.State,
-		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt, RotateBy: k.RotateBy,
-	}
 }
 
 // usable returns what a new credential of the connection is bound to.
@@ -185,11 +155,14 @@ func (s *Server) putCredential(ctx context.Context, c *caller, in *putCredential
 		return nil, err
 	}
 	defer clear(body.Values)
+	if err := s.checkRotation(body.RotateBy); err != nil {
+		return nil, err
+	}
 	version := row.CredentialVersion + 1
-	inner, how := body.sealed, "sealed"
+	inner, how, warnings := body.sealed, "sealed", []seal.Warning(nil)
 	if inner == nil {
 		how = "plaintext"
-		inner, err = s.sealArrived(c, row.ID, version, use, body)
+		inner, warnings, err = s.sealArrived(ctx, c, row.ID, version, use, body)
 	} else {
 		err = checkSealed(c, inner, body.Version, version)
 	}
@@ -201,14 +174,85 @@ func (s *Server) putCredential(ctx context.Context, c *caller, in *putCredential
 		Sealed: c.cell.keys.Seal(place.Credential(c.org, row.ID, version), inner),
 		State:  store.CredentialCurrent, CreatedBy: c.actor, CreatedAt: s.now(), RotateBy: body.RotateBy,
 	}
-	draft, err := s.audit(c, "credential.write", row.ID, map[string]any{"version": version, "how": how, "hosts": use.Hosts})
+	if err := s.replace(ctx, c, row, k, map[string]any{"version": version, "how": how, "hosts": use.Hosts}); err != nil {
+		return nil, err
+	}
+	row.CredentialVersion = version
+	shown, err := s.showCredential(ctx, c, row)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.cell.Door().PutCredential(ctx, k, draft); err != nil {
+	shown.Body.Warnings = append(warnings, shown.Body.Warnings...)
+	return shown, nil
+}
+
+// replace saves a version beside the one that is in use now, and tells the cell.
+func (s *Server) replace(ctx context.Context, c *caller, row store.Connection, k store.Credential, detail map[string]any) error {
+	known, err := c.custody(ctx, row.ID)
+	if err != nil {
+		return err
+	}
+	live, err := c.cell.Door().LiveCredentials(ctx, row.ID)
+	if err != nil {
+		return err
+	}
+	keep, lowest := inUse(known.Custody, live), k.Version
+	if keep > 0 {
+		lowest = keep
+	}
+	told, err := s.tell(c, row.Namespace, config.CredentialCommand{Connection: row.ID, Act: config.CredentialEntered, Version: k.Version, Lowest: lowest})
+	if err != nil {
+		return err
+	}
+	draft, err := s.audit(c, "credential.write", row.ID, detail)
+	if err != nil {
+		return err
+	}
+	if err := c.cell.Door().PutCredential(ctx, k, keep, told, draft); err != nil {
+		return err
+	}
+	s.rotations.watch(c.org)
+	return s.wake(ctx, c.cell)
+}
+
+// tell makes the command that tells the cell what was done to a credential.
+func (s *Server) tell(c *caller, namespace string, told config.CredentialCommand) (store.Command, error) {
+	cmd := store.Command{
+		ID: schema.NewID(schema.PrefixCommand), Namespace: namespace, Kind: config.CommandCredential, By: c.actor, CreatedAt: s.now(),
+	}
+	sealed, err := c.cell.sealJSON(place.Command(c.org, cmd.ID), told)
+	cmd.ArgsSealed = sealed
+	return cmd, err
+}
+
+func (s *Server) testCredential(ctx context.Context, c *caller, in *ConnectionPath) (*Output[Credential], error) {
+	row, err := c.connection(ctx, in.Connection)
+	if err != nil {
 		return nil, err
 	}
-	return answer(showCredential(row, k)), nil
+	latest, err := c.credential(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	if latest.State != store.CredentialCurrent {
+		return nil, schema.Errorf(schema.CodeConflict, "the credential was %s", latest.State).Advise("Enter a new one.")
+	}
+	cmd, err := s.tell(c, row.Namespace, config.CredentialCommand{Connection: row.ID, Act: config.CredentialTest, Version: latest.Version})
+	if err != nil {
+		return nil, err
+	}
+	draft, err := s.audit(c, "credential.test", row.ID, map[string]any{"version": latest.Version})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.cell.Door().AddCommand(ctx, cmd, draft); err != nil {
+		return nil, err
+	}
+	s.rotations.watch(c.org)
+	if err := s.wake(ctx, c.cell); err != nil {
+		return nil, err
+	}
+	return s.showCredential(ctx, c, row)
 }
 
 // entered is a parsed body of PUT.
@@ -244,47 +288,38 @@ func parseCredential(raw []byte) (entered, error) {
 
 // sealArrived seals values that came in clear. Nothing here can open the
 // result again.
-func (s *Server) sealArrived(c *caller, connection string, version int, use seal.Use, body entered) ([]byte, error) {
-	if !s.config.PlaintextCredentials {
-		return nil, schema.Errorf(schema.CodeRefused, "credentials in clear are not taken").At("/values").
-			Advise("Seal it: GET …/sealing has the public key.")
+func (s *Server) sealArrived(ctx context.Context, c *caller, connection string, version int, use seal.Use, body entered) ([]byte, []seal.Warning, error) {
+	allowed, err := s.plaintextAllowed(ctx, c)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := checkValues(use.Inject.Scheme, body.Values); err != nil {
-		return nil, err
+	if !allowed {
+		return nil, nil, schema.Errorf(schema.CodeRefused, "credentials in clear are not taken").At("/values").
+			Advise("Seal it: GET /v1/connections/{connection}/sealing has the key, tenon credentials set does it, and /docs/sealing shows how in three languages.")
+	}
+	warnings, err := seal.Check(use.Inject, body.Values)
+	if err != nil {
+		return nil, nil, err
 	}
 	sealed, err := seal.SealCredential(c.cell.public, seal.Credential{
 		Organization: c.org, Connection: connection, Version: version, Use: use, Values: body.Values,
 	})
-	if err != nil {
-		return nil, within("/use", err)
-	}
-	return sealed, nil
+	return sealed, warnings, err
 }
 
-// revoke revokes the connection's credential: every version that still has
-// its ciphertext, newest first.
+// revoke revokes the connection's credential.
 func (s *Server) revoke(ctx context.Context, c *caller, row store.Connection) error {
 	if row.CredentialVersion == 0 {
 		return schema.Errorf(schema.CodeNotFound, "no credential was entered")
 	}
-	for version := row.CredentialVersion; version > 0; version-- {
-		k, err := c.cell.Door().GetCredential(ctx, row.ID, version)
-		if err != nil {
-			return err
-		}
-		if k.State == credentialRevoked {
-			// What is older was revoked with it.
-			return nil
-		}
-		draft, err := s.audit(c, "credential.revoke", row.ID, map[string]any{"version": version})
-		if err != nil {
-			return err
-		}
-		if err := c.cell.Door().RevokeCredential(ctx, row.ID, version, draft); err != nil {
-			return err
-		}
+	r, err := s.revocation(c, row)
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := c.cell.Door().RevokeCredentials(ctx, r); err != nil {
+		return err
+	}
+	return s.wake(ctx, c.cell)
 }
 
 // checkSealed checks what can be seen of a credential that the client sealed:

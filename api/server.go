@@ -25,6 +25,7 @@ type Server struct {
 	refusals  *refusals
 	routes    *routes
 	catalog   *catalog
+	rotations *rotations
 
 	touched sync.Map // key id to the time.Time its last use was written
 	ctx     context.Context
@@ -52,6 +53,8 @@ func New(c Config) (*Server, error) {
 		routes: newRoutes(c), catalog: known,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.rotations = newRotations(s)
+	s.cells.opened = s.rotations.watch
 	mux := http.NewServeMux()
 	s.huma = humago.New(mux, document())
 	s.huma.UseMiddleware(s.admit)
@@ -63,6 +66,7 @@ func New(c Config) (*Server, error) {
 	s.handler = s.observe(s.crossOrigin(mux))
 	s.work.Go(s.janitor)
 	s.work.Go(s.recordRefusals)
+	s.work.Go(s.rotations.run)
 	return s, nil
 }
 
@@ -82,13 +86,18 @@ func (s *Server) Close() error {
 func (s *Server) register() {
 	s.registerHealth()
 	s.registerOrganizations()
+	s.registerIncident()
+	s.registerDeletion()
 	s.registerKeys()
 	s.registerNamespaces()
 	s.registerConnectors()
 	s.registerConnections()
 	s.registerCredentials()
+	s.registerSettings()
 	s.registerSources()
+	s.registerSourceSecrets()
 	s.registerFlows()
+	s.registerPauses()
 	s.registerCalls()
 	s.registerHooks()
 	s.registerEvents()

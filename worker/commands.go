@@ -42,6 +42,9 @@ type change struct {
 }
 
 func (r *relay) apply(ctx context.Context, c store.Command) error {
+	if c.Kind == config.CommandCredential {
+		return r.told(ctx, c)
+	}
 	run, _, effects, err := r.cell.Work().LoadRun(ctx, c.Run)
 	missing := schema.CodeOf(err) == schema.CodeNotFound
 	if err != nil && !missing {

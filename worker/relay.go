@@ -103,7 +103,8 @@ func (r *relay) run(ctx context.Context) {
 	r.rest.worked()
 	for ctx.Err() == nil {
 		if !recovered {
-			recovered = r.troubles.about(ctx, "take up the runs of the process before", r.recover(ctx))
+			recovered = r.troubles.about(ctx, "take up the runs of the process before", r.recover(ctx)) &&
+				r.troubles.about(ctx, "take up the test calls of the process before", r.executor.ResumeTests(ctx))
 		}
 		more := recovered && r.pass(ctx)
 		if more {
@@ -121,9 +122,13 @@ func (r *relay) run(ctx context.Context) {
 		case <-reconcile.C:
 			if recovered {
 				r.troubles.about(ctx, "compare the open runs with the engine", r.reconcile(ctx))
+				r.flush(ctx)
 			}
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
+	defer cancel()
+	r.flush(ctx)
 }
 
 // sweep tries again what did not succeed before.

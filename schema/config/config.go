@@ -20,6 +20,9 @@ type Connection struct {
 	// Lookup says how to find out whether an effect happened; nil when the
 	// system cannot be asked.
 	Lookup *Lookup `json:"lookup,omitempty"`
+	// RotationDays is after how many days its credential should be replaced; 0
+	// for the default.
+	RotationDays int `json:"rotation_days,omitempty"`
 }
 
 // Lookup is a read that tells whether an effect already happened.
@@ -32,45 +35,6 @@ type Lookup struct {
 	// Found is an expression over the action's output, "${ … }", that yields
 	// the effect's own output, or null when the effect did not happen.
 	Found string `json:"found"`
-}
-
-// The kinds of verifier a source can have. There is none that lets
-// everything pass (invariant 5).
-const (
-	VerifierStandardWebhooks = "standard-webhooks"
-	VerifierHMAC             = "hmac"
-)
-
-// Source is how the messages of a webhook source are verified.
-type Source struct {
-	Verifier string `json:"verifier"`
-	// Secrets are all accepted, so that a sender can rotate: for
-	// standard-webhooks "whsec_" and standard base64, for hmac the key's
-	// text itself.
-	Secrets []string `json:"secrets"`
-	// HMAC is set for the hmac verifier only.
-	HMAC *HMAC `json:"hmac,omitempty"`
-}
-
-// HMAC describes a sender that signs in its own way. The signature must cover
-// a timestamp and the raw body.
-type HMAC struct {
-	// Hash is "sha256" or "sha512".
-	Hash string `json:"hash"`
-	// Encoding of the signature: "hex" or "base64".
-	Encoding string `json:"encoding"`
-	// SignatureHeader carries Prefix and the encoded signature.
-	SignatureHeader string `json:"signature_header"`
-	Prefix          string `json:"prefix,omitempty"`
-	// TimestampHeader carries Unix seconds.
-	TimestampHeader string `json:"timestamp_header"`
-	// IDHeader carries the sender's id of the message, which must be signed
-	// too. Without one the signature is the id.
-	IDHeader string `json:"id_header,omitempty"`
-	// What is signed is SignedPrefix, then the id (when there is an
-	// IDHeader), the timestamp and the body, joined by Separator: "." or ":".
-	SignedPrefix string `json:"signed_prefix,omitempty"`
-	Separator    string `json:"separator"`
 }
 
 // The kinds of event.

@@ -148,8 +148,7 @@ func (d *Door) ListEvents(ctx context.Context, namespace string, p Page) ([]Even
 func (d *Door) AddCommand(ctx context.Context, c Command, a AuditDraft) (Command, error) {
 	stamp(&c.CreatedAt)
 	err := d.s.w.do(ctx, "save the command", func(t *txn) error {
-		const insert = `INSERT INTO commands (created_at, id, namespace, run, kind, args_sealed, actor) VALUES (?, ?, ?, ?, ?, ?, ?)`
-		if _, _, err := t.Exec(insert, micros(c.CreatedAt), c.ID, c.Namespace, c.Run, c.Kind, blob(c.ArgsSealed), c.By); err != nil {
+		if err := t.command(c); err != nil {
 			return err
 		}
 		if err := t.QueryRow("SELECT seq FROM commands WHERE id = ?", []any{c.ID}, &c.Seq); err != nil {
@@ -162,6 +161,13 @@ func (d *Door) AddCommand(ctx context.Context, c Command, a AuditDraft) (Command
 		return Command{}, err
 	}
 	return c, nil
+}
+
+func (t *txn) command(c Command) error {
+	stamp(&c.CreatedAt)
+	const insert = `INSERT INTO commands (created_at, id, namespace, run, kind, args_sealed, actor) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	_, _, err := t.Exec(insert, micros(c.CreatedAt), c.ID, c.Namespace, c.Run, c.Kind, blob(c.ArgsSealed), c.By)
+	return err
 }
 
 // CommandsAfter lists commands in the order of their sequence numbers; see

@@ -52,7 +52,7 @@ func TestConnectionsAndCredentials(t *testing.T) {
 
 		put := func(version int) error {
 			k := store.Credential{ID: schema.NewID(schema.PrefixCredential), Connection: c.ID, Version: version, Sealed: []byte{9, byte(version)}, CreatedBy: "key_1"}
-			return d.PutCredential(ctx, k, draft("credential.create", k.ID))
+			return d.PutCredential(ctx, k, version-1, store.Command{ID: schema.NewID(schema.PrefixCommand), Namespace: n.ID, Kind: "credential", By: "key_1"}, draft("credential.create", k.ID))
 		}
 		wantCode(t, schema.CodeConflict, put(2))
 		require.NoError(t, put(1))
@@ -65,15 +65,53 @@ func TestConnectionsAndCredentials(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 2, found.CredentialVersion)
 
-		require.NoError(t, d.RevokeCredential(ctx, c.ID, 2, draft("credential.revoke", c.ID)))
-		second, err := d.GetCredential(ctx, c.ID, 2)
+		live, err := cell.Door().LiveCredentials(ctx, c.ID)
 		require.NoError(t, err)
-		require.Equal(t, store.CredentialRevoked, second.State)
-		require.Empty(t, second.Sealed, "what is revoked is gone")
+		require.Len(t, live, 2)
+		require.Equal(t, 2, live[0].Version)
+		rotating, err := d.Rotating(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []store.Connection{found}, rotating)
+		ended, err := d.DestroyReplaced(ctx, c.ID, 2, draft("credential.destroy", c.ID))
+		require.NoError(t, err)
+		require.True(t, ended)
+		ended, err = d.DestroyReplaced(ctx, c.ID, 2, draft("credential.destroy", c.ID))
+		require.NoError(t, err)
+		require.False(t, ended)
+		gone := func(version int, state string) {
+			k, err := d.GetCredential(ctx, c.ID, version)
+			require.NoError(t, err)
+			require.Equal(t, state, k.State)
+			require.Empty(t, k.Sealed, "its ciphertext is gone")
+		}
+		gone(1, store.CredentialReplaced)
+
+		// Of three, the one that is kept and the newest stay.
+		require.NoError(t, put(3))
+		k := store.Credential{ID: schema.NewID(schema.PrefixCredential), Connection: c.ID, Version: 4, Sealed: []byte{4}}
+		require.NoError(t, d.PutCredential(ctx, k, 2, store.Command{ID: schema.NewID(schema.PrefixCommand)}, draft("credential.create", k.ID)))
+		gone(3, store.CredentialReplaced)
+		latest, err := d.LatestCredentials(ctx, n.ID)
+		require.NoError(t, err)
+		require.Len(t, latest, 1)
+		require.Equal(t, 4, latest[0].Version)
+
+		told, err := cell.Door().CommandsAfter(ctx, 0, 100)
+		require.NoError(t, err)
+		require.Len(t, told, 4, "the cell is told of each")
+		revoke := store.Revocation{Connection: c.ID, Told: store.Command{ID: schema.NewID(schema.PrefixCommand)}, Audit: draft("credential.revoke", c.ID)}
+		require.NoError(t, d.RevokeCredentials(ctx, revoke))
+		revoke.Told.ID = schema.NewID(schema.PrefixCommand)
+		require.NoError(t, d.RevokeCredentials(ctx, revoke))
+		gone(2, store.CredentialRevoked)
+		gone(4, store.CredentialRevoked)
+		told, err = cell.Door().CommandsAfter(ctx, 0, 100)
+		require.NoError(t, err)
+		require.Len(t, told, 5, "revoked once")
 
 		wantCode(t, schema.CodeNotFound, d.UpdateConnection(ctx, store.Connection{ID: c.ID, Namespace: other.ID, State: store.ConnectionDeleted}, draft("no", "")))
 		require.NoError(t, d.UpdateConnection(ctx, store.Connection{ID: c.ID, Namespace: n.ID, State: store.ConnectionDeleted}, draft("connection.delete", c.ID)))
-		wantCode(t, schema.CodeNotFound, put(3))
+		wantCode(t, schema.CodeNotFound, put(5))
 		_, err = d.GetConnection(ctx, n.ID, c.Name)
 		wantCode(t, schema.CodeNotFound, err)
 		c.ID = schema.NewID(schema.PrefixConnection)

@@ -13,12 +13,19 @@ const (
 	SourceDeleted   = "deleted"
 
 	FlowActive = "active"
+	// FlowPaused takes no event and begins no effect.
+	FlowPaused = "paused"
 )
 
-// The states of a credential's version.
+// The states of a credential's version. The first two have their ciphertext
+// still, the others have not.
 const (
-	CredentialCurrent  = "current"
+	// CredentialCurrent: the one entered last.
+	CredentialCurrent = "current"
+	// CredentialPrevious: kept until the current one is proven.
 	CredentialPrevious = "previous"
+	// CredentialReplaced: a newer one took its place.
+	CredentialReplaced = "replaced"
 	CredentialRevoked  = "revoked"
 )
 
@@ -37,7 +44,7 @@ type Connection struct {
 	Connector      string
 	SettingsSealed []byte
 	State          string
-	// CredentialVersion is the current version; 0 without a credential.
+	// CredentialVersion is the version entered last; 0 when none ever was.
 	CredentialVersion int
 	Scheme            string
 	CreatedAt         time.Time
@@ -111,14 +118,15 @@ type Event struct {
 	ReceivedAt    time.Time
 }
 
-// Command is what a person asked of a run. Seq orders commands as they became
-// visible.
+// Command is what a person asked of a run, or did to a credential. Seq orders
+// commands as they became visible.
 type Command struct {
 	Seq       int64
 	ID        string
 	Namespace string
-	Run       string
-	// Kind is cancel or resolve.
+	// Run is empty for a credential's.
+	Run string
+	// Kind is cancel, resolve or credential.
 	Kind       string
 	ArgsSealed []byte
 	By         string

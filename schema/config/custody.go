@@ -1,0 +1,83 @@
+package config
+
+import "time"
+
+// CommandCredential tells the cell what was done to a connection's credential;
+// its arguments are a CredentialCommand.
+const CommandCredential = "credential"
+
+// What was done to a credential.
+const (
+	// CredentialEntered: a new version was saved.
+	CredentialEntered = "entered"
+	// CredentialRevoked: every version was revoked.
+	CredentialRevoked = "revoked"
+	// CredentialTest: somebody asks for a test call.
+	CredentialTest = "test"
+)
+
+// CredentialCommand is the arguments of a command about a credential.
+type CredentialCommand struct {
+	Connection string `json:"connection"`
+	// Act is entered, revoked or test.
+	Act string `json:"act"`
+	// Version is the one that was entered, or is tested; of a revocation, the
+	// last that was entered before.
+	Version int `json:"version"`
+	// Lowest is the lowest version that may be used after one was entered: the
+	// one that is kept beside it, or itself.
+	Lowest int `json:"lowest,omitempty"`
+}
+
+// The states of a credential's version, as the cell sees it.
+const (
+	// ProofPending: the test call is being made, or will be.
+	ProofPending = "pending"
+	// ProofTrial: the connection has no test call; the first answer to a call
+	// shows.
+	ProofTrial = "trial"
+	// ProofFailed: the system refused it, or could not be asked. The version
+	// before stays in use.
+	ProofFailed = "failed"
+	// ProofProven: the system took it.
+	ProofProven = "proven"
+)
+
+// Custody is what the cell knows of one connection's credential. It is written
+// by the cell alone.
+type Custody struct {
+	// Floor is the lowest version that may be used: what is below was replaced
+	// by a proven one, or revoked. It never goes down, so that an older version
+	// that is put back does not open (invariant 1).
+	Floor int `json:"floor"`
+	// Entered is the last version that the cell was told of.
+	Entered int `json:"entered"`
+	// Proof is of the version that was tested last.
+	Proof *Proof `json:"proof,omitempty"`
+	// Suspension is set while nothing is sent with the credential.
+	Suspension *Suspension `json:"suspension,omitempty"`
+}
+
+// Proof says what is known of whether a version works.
+type Proof struct {
+	Version int       `json:"version"`
+	State   string    `json:"state"`
+	At      time.Time `json:"at"`
+	// Reason says why it failed; it quotes no value and no reply.
+	Reason string `json:"reason,omitempty"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// Of tells whether the proof is of the version and has the state.
+func (p *Proof) Of(version int, state string) bool {
+	return p != nil && p.Version == version && p.State == state
+}
+
+// Suspension says that somebody tampered with the credential or with what it
+// may be used for. It ends when a newer version is saved.
+type Suspension struct {
+	// Version is the last that was entered when it began.
+	Version int       `json:"version"`
+	At      time.Time `json:"at"`
+	Reason  string    `json:"reason"`
+}
