@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := bin
 export CGO_ENABLED := 0
 GOBUILD := go build -ldflags "-s -w"
-BINARIES := tenon tenon-engine tenon-cell tenon-connector tenon-eval tenon-launcher
+BINARIES := tenon tenon-engine tenon-cell tenon-connector tenon-eval tenon-launcher tenon-starter
 EXAMPLES := bookkeeper demo
 
 .DEFAULT_GOAL := help

@@ -27,13 +27,14 @@ func sandbox(t *testing.T) *host.Pool {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
-	launcher, err := host.StartLauncher(t.Context(), filepath.Join(bin, "tenon-launcher"))
+	sockets := t.TempDir()
+	launcher, err := host.StartLauncher(t.Context(), filepath.Join(bin, "tenon-launcher"), sockets)
 	require.NoError(t, err)
 	t.Cleanup(launcher.Close)
 	entry, err := host.NewEntry(connectors.Builtin()[0], filepath.Join(bin, "tenon-connector"), "http")
 	require.NoError(t, err)
 	pool := host.NewPool(host.PoolConfig{
-		Catalog: host.NewCatalog(entry), Launcher: launcher, RunDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+		Catalog: host.NewCatalog(entry), Launcher: launcher, RunDir: sockets, Logger: slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(pool.Close)
 	return pool

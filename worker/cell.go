@@ -46,10 +46,21 @@ const (
 	evaluatorMemory = 384 << 20
 )
 
+// Tools are what a cell's process has from before it knew anything.
+type Tools struct {
+	// Launcher starts its sandboxed children; RunCell closes it.
+	Launcher *host.Launcher
+	// Binaries is the directory of their programs. It is the cell's own: a host
+	// must not have it execute anything else.
+	Binaries string
+}
+
 // RunCell runs one organization's cell until the host asks it to drain or goes
-// away. confine is called once with the boot, after the launcher was forked and
-// before anything of the organization is opened.
-func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(Boot) error) error {
+// away. confine is called once with the boot, before anything of the
+// organization is opened.
+func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, confine func(Boot) error) error {
+	launcher := tools.Launcher
+	defer launcher.Close()
 	var first Notice
 	if err := line.Receive(&first); err != nil || first.Boot == nil {
 		return schema.Errorf(schema.CodeInvalid, "a cell is started by the host, which hands it its boot: %w", err)
@@ -64,17 +75,12 @@ func RunCell(ctx context.Context, line *Line, logger *slog.Logger, confine func(
 	}
 	defer func() { _ = lock.Close() }()
 
-	launcher, err := host.StartLauncher(ctx, filepath.Join(boot.Binaries, "tenon-launcher"))
-	if err != nil {
-		return err
-	}
-	defer launcher.Close()
-	pool, err := connectorPool(boot, launcher, logger)
+	pool, err := connectorPool(boot, tools, logger)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	eval, err := evaluatorPool(boot, launcher)
+	eval, err := evaluatorPool(tools)
 	if err != nil {
 		return err
 	}
@@ -274,8 +280,8 @@ func newWorker(engine client.Client, x *activities.Executor) sdkworker.Worker {
 	return w
 }
 
-func connectorPool(boot Boot, launcher *host.Launcher, logger *slog.Logger) (*host.Pool, error) {
-	path := filepath.Join(boot.Binaries, "tenon-connector")
+func connectorPool(boot Boot, tools Tools, logger *slog.Logger) (*host.Pool, error) {
+	path := filepath.Join(tools.Binaries, "tenon-connector")
 	var entries []host.Entry
 	for _, m := range connectors.Builtin() {
 		entry, err := host.NewEntry(m, path, m.Name)
@@ -285,19 +291,19 @@ func connectorPool(boot Boot, launcher *host.Launcher, logger *slog.Logger) (*ho
 		entries = append(entries, entry)
 	}
 	return host.NewPool(host.PoolConfig{
-		Catalog: host.NewCatalog(entries...), Launcher: launcher, RunDir: boot.RunDir, Logger: logger, IdleAfter: connectorIdle,
+		Catalog: host.NewCatalog(entries...), Launcher: tools.Launcher, RunDir: boot.RunDir, Logger: logger, IdleAfter: connectorIdle,
 	}), nil
 }
 
-func evaluatorPool(boot Boot, launcher *host.Launcher) (*evaluate.Pool, error) {
-	exe, err := os.Open(filepath.Join(boot.Binaries, "tenon-eval"))
+func evaluatorPool(tools Tools) (*evaluate.Pool, error) {
+	exe, err := os.Open(filepath.Join(tools.Binaries, "tenon-eval"))
 	if err != nil {
 		return nil, schema.Errorf(schema.CodeUnavailable, "the evaluator is not installed beside this binary: %w", err)
 	}
 	return evaluate.NewPool(evaluate.Config{
 		Size: evaluators,
 		Start: func(ctx context.Context) (io.ReadWriteCloser, func(), error) {
-			return startEvaluator(ctx, launcher, exe)
+			return startEvaluator(ctx, tools.Launcher, exe)
 		},
 	}), nil
 }

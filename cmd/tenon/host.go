@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -10,7 +11,6 @@ import (
 	"go.temporal.io/sdk/client"
 
 	platformactivities "github.com/tenonhq/tenon/activities/platform"
-	"github.com/tenonhq/tenon/cmd/internal/confine"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/store"
@@ -53,11 +53,15 @@ func (s *systemToken) GetHeaders(context.Context) (map[string]string, error) {
 }
 
 func runHost(ctx context.Context, e env) error {
-	// Not under Landlock: what the host starts would inherit it, and the
-	// launchers of its cells could not make their sandboxes.
-	if err := confine.Hide(); err != nil {
+	dir, err := binaries()
+	if err != nil {
 		return err
 	}
+	ctx, cells, err := e.enclose(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer cells.Close()
 	root, err := keystore.LoadPair(e.RootKey)
 	if err != nil {
 		return err
@@ -79,10 +83,6 @@ func runHost(ctx context.Context, e env) error {
 		return err
 	}
 	defer func() { _ = control.Close() }()
-	dir, err := binaries()
-	if err != nil {
-		return err
-	}
 	engineCA, err := readOptional("engine-ca", e.EngineCA)
 	if err != nil {
 		return err
@@ -123,10 +123,11 @@ func runHost(ctx context.Context, e env) error {
 	}()
 	host := supervisor.New(supervisor.Config{
 		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
-		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Client: engine, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
+		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Client: engine, Starter: cells, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
-	return host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })
+	err = host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })
+	return errors.Join(err, orphaned(cells))
 }
 
 // dialEngine connects to the platform's namespace, waiting for the engine to answer.

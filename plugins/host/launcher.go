@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 	"github.com/tenonhq/tenon/plugins/host/internal/order"
 	"github.com/tenonhq/tenon/schema"
 )
@@ -63,9 +64,25 @@ type Process struct {
 	status   string // set before done closes
 }
 
-// StartLauncher starts the launcher at path. ctx bounds the start, not the life.
-func StartLauncher(ctx context.Context, path string) (*Launcher, error) {
-	return startLauncher(ctx, exec.Command(path)) //nolint:noctx // the launcher outlives ctx; its path is the operator's
+// StartLauncher starts the launcher at path. All socket directories that it is
+// given later must lie in the directory, which exists: the launcher sees no
+// other. ctx bounds the start, not the life.
+//
+// Where the process has been made undumpable, or has restricted itself, no
+// namespaces can be made any more: start it first.
+func StartLauncher(ctx context.Context, path, directory string) (*Launcher, error) {
+	enclosed := exec.Command(path, order.Enclosed, directory) //nolint:noctx // The launcher outlives ctx.
+	enclosed.SysProcAttr = enclosure.Attributes()
+	l, err := startLauncher(ctx, enclosed)
+	if err == nil || ctx.Err() != nil {
+		return l, err
+	}
+	// Where namespaces are forbidden the rest stands alone; [Launcher.Missing] says so.
+	open, second := startLauncher(ctx, exec.Command(path, order.WithoutNamespaces, directory)) //nolint:noctx // The launcher outlives ctx.
+	if second != nil {
+		return nil, schema.Errorf(schema.CodeUnavailable, "the launcher did not get ready: %w", errors.Join(err, second))
+	}
+	return open, nil
 }
 
 func startLauncher(ctx context.Context, cmd *exec.Cmd) (*Launcher, error) {

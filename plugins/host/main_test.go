@@ -8,12 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/connectors"
-	"github.com/tenonhq/tenon/plugins/host/launcher"
+	"github.com/tenonhq/tenon/plugins/host/internal/order"
 	"github.com/tenonhq/tenon/plugins/sdk"
 )
 
@@ -58,14 +59,31 @@ func modes(t *testing.T, f func(t *testing.T, l *Launcher, full bool)) {
 
 func launch(t *testing.T, full bool) *Launcher {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "tenon-launcher"))
+	start := StartLauncher
 	if !full {
-		cmd.Args = append(cmd.Args, launcher.WithoutNamespaces)
+		start = func(ctx context.Context, path, directory string) (*Launcher, error) {
+			return startLauncher(ctx, exec.Command(path, order.WithoutNamespaces, directory))
+		}
 	}
-	l, err := startLauncher(t.Context(), cmd)
+	directory := t.TempDir()
+	l, err := start(t.Context(), filepath.Join(bin, "tenon-launcher"), directory)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
+	directories.Store(l, directory)
 	return l
+}
+
+// directories are where each launcher takes socket directories from.
+var directories sync.Map
+
+// runDir makes a directory for the sockets of a pool.
+func runDir(t testing.TB, l *Launcher) string {
+	t.Helper()
+	base, ok := directories.Load(l)
+	require.True(t, ok)
+	dir, err := os.MkdirTemp(base.(string), "cell") //nolint:forcetypeassert,usetesting // Where the launcher sees it.
+	require.NoError(t, err)
+	return dir
 }
 
 func hostileManifest() sdk.Manifest {
@@ -90,7 +108,7 @@ func httpEntry(t testing.TB) Entry {
 
 func pool(t *testing.T, l *Launcher, e Entry, logger *slog.Logger) *Pool {
 	t.Helper()
-	p := NewPool(PoolConfig{Catalog: NewCatalog(e), Launcher: l, RunDir: t.TempDir(), Logger: logger})
+	p := NewPool(PoolConfig{Catalog: NewCatalog(e), Launcher: l, RunDir: runDir(t, l), Logger: logger})
 	t.Cleanup(p.Close)
 	return p
 }

@@ -36,7 +36,8 @@ func (o opener) Open(context.Context) (*broker.Credential, error) {
 // with the same call made directly over a kept connection.
 func brokerFigure(b *testing.B, r *report, rec *recorder) {
 	b.Helper()
-	launcher, err := host.StartLauncher(b.Context(), binary(b, "tenon-launcher"))
+	sockets := b.TempDir()
+	launcher, err := host.StartLauncher(b.Context(), binary(b, "tenon-launcher"), sockets)
 	require.NoError(b, err)
 	b.Cleanup(func() { launcher.Close() })
 	var entries []host.Entry
@@ -45,7 +46,7 @@ func brokerFigure(b *testing.B, r *report, rec *recorder) {
 		require.NoError(b, err)
 		entries = append(entries, entry)
 	}
-	pool := host.NewPool(host.PoolConfig{Catalog: host.NewCatalog(entries...), Launcher: launcher, RunDir: b.TempDir()})
+	pool := host.NewPool(host.PoolConfig{Catalog: host.NewCatalog(entries...), Launcher: launcher, RunDir: sockets})
 	b.Cleanup(func() { pool.Close() })
 	way := broker.New(broker.Config{})
 	use := seal.Use{Hosts: []string{rec.host}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: rec.ca}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 	"github.com/tenonhq/tenon/schema"
 )
 
@@ -33,26 +34,56 @@ type Spec struct {
 	Files []*os.File
 	// Stdout and Stderr default to the parent's.
 	Stdout, Stderr *os.File
+	// Enclosed gives the child a user and mount namespace of its own; where that
+	// is forbidden it is not started.
+	Enclosed bool
+	// Limits are set on the child before Start returns.
+	Limits Limits
 }
+
+// Starter starts children: this process ([Local]), or another one for it.
+type Starter interface {
+	// Start starts a child that ends with the starter, whatever ends that. The
+	// error is CodeUnavailable.
+	Start(s Spec) (*Process, error)
+}
+
+// Local starts children from this process.
+type Local struct{}
+
+// Start implements [Starter].
+func (Local) Start(s Spec) (*Process, error) { return Start(s) }
 
 // Process is a started child.
 type Process struct {
-	PID  int
-	done chan struct{}
-	mu   sync.Mutex
-	err  error
-	cmd  *exec.Cmd
+	PID    int
+	done   chan struct{}
+	mu     sync.Mutex
+	err    error
+	signal func(os.Signal) error
+}
+
+// New is a child that another process has started: signal passes a signal on,
+// and the function that is returned tells once how it ended.
+func New(pid int, signal func(os.Signal) error) (p *Process, ended func(error)) {
+	p = &Process{PID: pid, done: make(chan struct{}), signal: signal}
+	return p, func(err error) {
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(p.done)
+	}
 }
 
 // Start starts a child that the kernel kills when this process dies, whatever
 // kills it. Such a death signal is tied to the thread that forks: each child
 // has a thread of its own, which lives as long as the child does.
 func Start(s Spec) (*Process, error) {
-	p := &Process{done: make(chan struct{})}
+	p, ended := New(0, nil)
 	started := make(chan error, 1)
 	go func() {
+		// Never unlocked: the thread, which has the child's priority, ends with it.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		cmd := exec.Command(s.Path, s.Args...) //nolint:noctx // Our own binaries; ended by Stop, not by a context.
 		cmd.Env, cmd.ExtraFiles = s.Env, s.Files
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -64,18 +95,19 @@ func Start(s Spec) (*Process, error) {
 		}
 		// A group of its own: a Ctrl-C at the terminal reaches the parent
 		// only, which then drains its children in order.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-		if err := cmd.Start(); err != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		if s.Enclosed {
+			cmd.SysProcAttr = enclosure.Attributes()
+		}
+		cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
+		if err := s.Limits.begin(cmd); err != nil {
 			started <- schema.Errorf(schema.CodeUnavailable, "%s could not be started: %w", s.Name, err)
 			return
 		}
-		p.cmd, p.PID = cmd, cmd.Process.Pid
+		p.PID, p.signal = cmd.Process.Pid, cmd.Process.Signal
 		started <- nil
-		err := cmd.Wait()
-		p.mu.Lock()
-		p.err = err
-		p.mu.Unlock()
-		close(p.done)
+		ended(cmd.Wait())
+		s.Limits.end()
 	}()
 	if err := <-started; err != nil {
 		return nil, err
@@ -95,7 +127,7 @@ func (p *Process) Err() error {
 
 // Signal sends a signal; a child that has ended is no error.
 func (p *Process) Signal(sig os.Signal) error {
-	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return schema.Errorf(schema.CodeInternal, "a child could not be signalled: %w", err)
 	}
 	return nil

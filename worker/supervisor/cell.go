@@ -99,8 +99,8 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 		return nil, err
 	}
 	defer func() { _ = theirs.Close() }()
-	p, err := process.Start(process.Spec{
-		Name: "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Args: []string{c.organization}, Env: c.host.cfg.Env, Files: []*os.File{theirs},
+	p, err := c.host.cfg.Starter.Start(process.Spec{
+		Name: "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Args: []string{c.organization, boot.RunDir}, Env: c.host.cfg.Env, Files: []*os.File{theirs},
 	})
 	if err != nil {
 		_ = ours.Close()
@@ -180,7 +180,7 @@ func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 	}
 	b := worker.Boot{
 		Organization: c.organization, Epoch: c.epoch, Idle: cfg.Idle, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
-		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Binaries: cfg.Binaries, Capacity: cfg.Capacity,
+		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Capacity: cfg.Capacity,
 		ReadWrite: directories(urls, runDir), ReadOnly: store.TLSFiles(urls.Door, urls.Work),
 	}
 	for _, k := range opened.Private {

@@ -15,6 +15,7 @@ import (
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
+	"github.com/tenonhq/tenon/worker/process"
 )
 
 const (
@@ -59,6 +60,8 @@ type Config struct {
 	Revoke func(ctx context.Context, namespace string, at time.Time) error
 	// Client is connected to the platform's namespace.
 	Client client.Client
+	// Starter starts the cells' processes; nil starts them from this one.
+	Starter process.Starter
 	// Binaries is the directory of tenon-cell and what it starts; RunDir holds
 	// the cells' socket directories.
 	Binaries, RunDir string
@@ -92,6 +95,9 @@ type Host struct {
 
 // New returns a host. Its identity is that of its RunDir.
 func New(cfg Config) *Host {
+	if cfg.Starter == nil {
+		cfg.Starter = process.Local{}
+	}
 	return &Host{
 		cfg: cfg, tokenLife: cellTokenLife, cells: make(map[string]*cell),
 		starting: make(chan struct{}, startsAtOnce), making: make(chan struct{}, provisionsAtOnce),

@@ -3,14 +3,15 @@ package confine
 import (
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/elastic/go-seccomp-bpf"
 	"github.com/landlock-lsm/go-landlock/landlock"
 	landlocksys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
-	"kernel.org/pub/linux/libs/security/libcap/psx"
 
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 	"github.com/tenonhq/tenon/schema"
 )
 
@@ -27,6 +28,12 @@ type Policy struct {
 	Connect []uint16
 	// Bind are the TCP ports that it listens on: nil for any, empty for none.
 	Bind []uint16
+	// Keep are the capabilities that it keeps, of those it has.
+	Keep []int
+	// Children: what it has started stands outside of its rules, and must end
+	// with it. The kernel takes the signal at its death for one of its own, so
+	// signals to others are not closed to it.
+	Children bool
 }
 
 // Report says what could not be had.
@@ -53,15 +60,21 @@ const (
 	abiRefer    = 2
 	abiTruncate = 3
 	abiPorts    = 4
+	abiScope    = 6
 )
 
 // system is what every process reads: certificates, names, time zones, and the
 // kernel's tables about itself. Other processes' entries in /proc are closed to
 // it as soon as those have called [Hide].
 func system() []string {
-	return []string{
+	places := []string{
 		"/etc", "/usr/share", "/usr/lib", "/lib", "/lib64", "/proc", "/sys/fs/cgroup", "/sys/kernel/mm", "/dev/null", "/dev/urandom", "/dev/random",
 	}
+	// A system may keep the file elsewhere, and make it anew at any time.
+	if names, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
+		places = append(places, filepath.Dir(names))
+	}
+	return places
 }
 
 // Hide makes the process not dumpable: another of the same user can neither
@@ -89,10 +102,6 @@ func Restrict(p Policy) (Report, error) {
 	if err := Hide(); err != nil {
 		return Report{}, err
 	}
-	// Landlock sets this too, but only where there is Landlock.
-	if _, _, errno := psx.Syscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
-		return Report{}, schema.Errorf(schema.CodeUnavailable, "the process could not give up new privileges: %w", errno)
-	}
 	report := Report{Missing: Missing()}
 	if err := landlock.V5.BestEffort().RestrictPaths(p.rules()...); err != nil {
 		return report, schema.Errorf(schema.CodeUnavailable, "the process could not be confined to its files: %w", err)
@@ -100,12 +109,33 @@ func Restrict(p Policy) (Report, error) {
 	if err := p.restrictPorts(); err != nil {
 		return report, schema.Errorf(schema.CodeUnavailable, "the process could not be confined to its ports: %w", err)
 	}
+	if err := p.restrictScope(); err != nil {
+		return report, schema.Errorf(schema.CodeUnavailable, "the process could not be kept to itself: %w", err)
+	}
+	// Last: root's rights over files and processes end here.
+	if err := enclosure.Drop(p.Keep...); err != nil {
+		return report, schema.Errorf(schema.CodeUnavailable, "the process could not give up its capabilities: %w", err)
+	}
 	return report, nil
+}
+
+// restrictScope closes what lies outside of the process's rules: abstract
+// sockets, and being signalled.
+func (p Policy) restrictScope() error {
+	scope := landlock.ScopedSet(landlocksys.ScopeAbstractUnixSocket | landlocksys.ScopeSignal)
+	if p.Children {
+		scope &^= landlock.ScopedSet(landlocksys.ScopeSignal)
+	}
+	config, err := landlock.NewConfig(scope)
+	if err != nil {
+		return err
+	}
+	return config.BestEffort().RestrictScoped()
 }
 
 // Missing are the protections that this kernel does not know.
 func Missing() []string {
-	abi := version()
+	abi := enclosure.Version()
 	var missing []string
 	for _, part := range []struct {
 		since int
@@ -114,6 +144,7 @@ func Missing() []string {
 		{abiFiles, "landlock: files of other processes stay open to this user's processes"},
 		{abiTruncate, "landlock: files can be cut short"},
 		{abiPorts, "landlock: TCP ports are not limited"},
+		{abiScope, "landlock: abstract sockets and signals are not limited"},
 	} {
 		if abi < part.since {
 			missing = append(missing, part.what)
@@ -122,21 +153,12 @@ func Missing() []string {
 	return missing
 }
 
-// version is the kernel's version of Landlock, 0 where there is none.
-func version() int {
-	abi, err := landlocksys.LandlockGetABIVersion()
-	if err != nil {
-		return 0
-	}
-	return abi
-}
-
 func (p Policy) rules() []landlock.Rule {
 	rules := paths(readDir, system())
 	rules = append(rules, landlock.PathAccess(readFile|writeFile, "/dev/null").IgnoreIfMissing())
 	rules = append(rules, paths(readDir, p.ReadOnly)...)
 	change := readDir | writeDir
-	if version() < abiRefer {
+	if enclosure.Version() < abiRefer {
 		// The first version knows no moving between directories, and a rule that
 		// asks for it would switch everything off.
 		change &^= landlock.AccessFSSet(landlocksys.AccessFSRefer)

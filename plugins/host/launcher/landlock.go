@@ -1,8 +1,12 @@
 package launcher
 
 import (
+	"fmt"
+
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 )
 
 // Rights by the version of the kernel's interface that brought them.
@@ -24,12 +28,45 @@ const (
 // directory, TCP, and signals and abstract sockets beyond the sandbox. It says
 // what this kernel cannot do of that and no namespace does instead.
 func landlock(p plan) ([]string, error) {
-	abi, err := ll.LandlockGetABIVersion()
-	if err != nil || abi < 1 {
-		return []string{"landlock"}, nil
+	attr, missing := handled(p.Mode.Namespaces)
+	if attr.HandledAccessFS == 0 {
+		return missing, nil
 	}
-	attr := ll.RulesetAttr{HandledAccessFS: fsFirst}
-	var missing []string
+	rules, err := ll.LandlockCreateRuleset(&attr, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(rules) }()
+	program := ll.PathBeneathAttr{ParentFd: programFD, AllowedAccess: ll.AccessFSExecute | ll.AccessFSReadFile}
+	if err := ll.LandlockAddPathBeneathRule(rules, &program, 0); err != nil {
+		return nil, err
+	}
+	if p.Spec.Directory != "" {
+		if err := allow(rules, ".", socketRights); err != nil {
+			return nil, err
+		}
+	}
+	// This thread alone: it is the one that becomes the program.
+	return missing, ll.LandlockRestrictSelf(rules, 0)
+}
+
+func allow(rules int, path string, rights uint64) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return ll.LandlockAddPathBeneathRule(rules, &ll.PathBeneathAttr{ParentFd: fd, AllowedAccess: rights}, 0)
+}
+
+// handled is all that this kernel's Landlock can close, and what it cannot and
+// no namespace does instead. It is empty where there is no Landlock.
+func handled(namespaces bool) (attr ll.RulesetAttr, missing []string) {
+	abi := enclosure.Version()
+	if abi < 1 {
+		return attr, []string{"landlock"}
+	}
+	attr.HandledAccessFS = fsFirst
 	for _, right := range []struct {
 		since int
 		name  string
@@ -43,30 +80,9 @@ func landlock(p plan) ([]string, error) {
 	} {
 		if abi >= right.since {
 			right.add()
-		} else if !p.Mode.Namespaces && right.name != "" {
+		} else if !namespaces && right.name != "" {
 			missing = append(missing, right.name)
 		}
 	}
-	rules, err := ll.LandlockCreateRuleset(&attr, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = unix.Close(rules) }()
-	program := ll.PathBeneathAttr{ParentFd: programFD, AllowedAccess: ll.AccessFSExecute | ll.AccessFSReadFile}
-	if err := ll.LandlockAddPathBeneathRule(rules, &program, 0); err != nil {
-		return nil, err
-	}
-	if p.Spec.Directory != "" {
-		here, err := unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = unix.Close(here) }()
-		sockets := ll.PathBeneathAttr{ParentFd: here, AllowedAccess: socketRights}
-		if err := ll.LandlockAddPathBeneathRule(rules, &sockets, 0); err != nil {
-			return nil, err
-		}
-	}
-	// This thread alone: it is the one that becomes the program.
-	return missing, ll.LandlockRestrictSelf(rules, 0)
+	return attr, missing
 }

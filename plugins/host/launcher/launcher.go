@@ -22,10 +22,6 @@ const (
 	maxFiles = 4
 )
 
-// WithoutNamespaces is the argument that has the launcher do without
-// namespaces, as where they are forbidden.
-const WithoutNamespaces = "without-namespaces"
-
 // launcher starts and kills; it is driven by one goroutine on one thread, since
 // children die with the thread that started them.
 type launcher struct {
@@ -47,19 +43,27 @@ func Main(args []string) int {
 		confine()
 		return 1 // confine returns only when it failed, and has said why.
 	}
-	if err := run(len(args) > 1 && args[1] == WithoutNamespaces); err != nil {
+	if len(args) != 3 || args[1] != order.Enclosed && args[1] != order.WithoutNamespaces {
+		fmt.Fprintln(os.Stderr, "tenon-launcher: it is started by a cell")
+		return 1
+	}
+	if err := run(args[1] == order.WithoutNamespaces, args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "tenon-launcher:", err)
 		return 1
 	}
 	return 0
 }
 
-func run(withoutNamespaces bool) error {
+func run(withoutNamespaces bool, directory string) error {
 	if _, err := unix.GetsockoptInt(orders, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
 		return errors.New("descriptor 3 is not a socket: the launcher is started by a cell")
 	}
 	unix.CloseOnExec(orders)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	lacks, err := confineSelf(withoutNamespaces, directory)
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,7 @@ func run(withoutNamespaces bool) error {
 		return err
 	}
 	debug.FreeOSMemory()
-	tell(order.Reply{Missing: missing})
+	tell(order.Reply{Missing: append(missing, lacks...)})
 	l.serve()
 	l.killAll()
 	return nil

@@ -10,18 +10,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 	"github.com/tenonhq/tenon/plugins/host/internal/order"
 )
 
 const (
 	namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
 		unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	// A launcher that runs as root gives each child a user id of its own, far
-	// from those that accounts and containers use. Its process id tells it apart
-	// from other launchers.
-	firstUser   = 1_600_000_000
+	// A launcher that runs as root gives each child a user id of its own. Its
+	// process id tells it apart from other launchers.
 	usersEach   = 100
-	maxLauncher = 4_000_000
+	maxLauncher = enclosure.Users / usersEach
 	// patience is how long a child may take to build its sandbox.
 	patience = 10 * time.Second
 )
@@ -122,7 +121,7 @@ func (l *launcher) start(spec order.Spec, files []int) (int, error) {
 func (l *launcher) fork(p plan, files []int) (int, report, error) {
 	p.Mode = l.mode
 	if p.Mode.User {
-		p.UID = firstUser + os.Getpid()%maxLauncher*usersEach + int(l.next%usersEach)
+		p.UID = enclosure.FirstUser + os.Getpid()%maxLauncher*usersEach + int(l.next%usersEach)
 		l.next++
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)

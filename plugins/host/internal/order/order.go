@@ -14,6 +14,15 @@ import (
 // MaxPacket bounds a packet. The kernel's default socket buffer holds several.
 const MaxPacket = 64 << 10
 
+// How the launcher itself is confined, its first argument. The second is the
+// directory in which all socket directories are.
+const (
+	// Enclosed: it was started in a user and mount namespace of its own.
+	Enclosed = "enclosed"
+	// WithoutNamespaces: it was not, and does without any for its children, too.
+	WithoutNamespaces = "without-namespaces"
+)
+
 // Verbs of an order.
 const (
 	VerbStart = "start"

@@ -1,0 +1,14 @@
+// Command tenon-starter starts the cells for a host that has confined itself. It
+// is started by the host, with a socket on descriptor 3, and of no use to
+// anybody else.
+package main
+
+import (
+	"os"
+
+	"github.com/tenonhq/tenon/worker/process/starter"
+)
+
+func main() {
+	os.Exit(starter.Main(os.Args[1:]))
+}
