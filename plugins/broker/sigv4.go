@@ -46,6 +46,9 @@ func (d *draft) signSigV4(injection seal.Injection, values map[string]schema.Sec
 		d.header.Set("X-Amz-Content-Sha256", digest)
 	}
 	request := d.request(context.Background())
+	// Not signed: what stands between here and there may change it.
+	accept := d.header["Accept-Encoding"]
+	d.header.Del("Accept-Encoding")
 	// A signer of its own for each request: it remembers keys that it derives.
 	err = v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{
 		AccessKeyID: id, SecretAccessKey: key, SessionToken: string(values["session_token"].Reveal()),
@@ -53,8 +56,11 @@ func (d *draft) signSigV4(injection seal.Injection, values map[string]schema.Sec
 		o.DisableURIPathEscaping = plain
 	})
 	if err != nil {
-		// Not wrapped: it is another's error about secrets.
+		// Not wrapped: it is another's error about secrets. Nothing is sent.
 		return nil, schema.Errorf(schema.CodeRefused, "the request could not be signed")
+	}
+	if len(accept) > 0 {
+		d.header["Accept-Encoding"] = accept
 	}
 	// The signer brings the query into the order and spelling that it signs.
 	d.query = request.URL.RawQuery
