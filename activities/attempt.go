@@ -163,6 +163,11 @@ func (a *attempt) intend(ctx context.Context) error {
 	if a.intended {
 		return nil
 	}
+	// The connector may have taken its time to get here.
+	if err := a.e.going(ctx, a.st.run.Flow); err != nil {
+		a.broke = err
+		return err
+	}
 	if err := a.e.intend(ctx, a.st, &a.effect); err != nil {
 		a.broke = err
 		return err

@@ -48,6 +48,9 @@ func (e *Executor) call(ctx context.Context, s *scope) (task.Record, error) {
 // changes something.
 func (e *Executor) act(ctx context.Context, s *scope, args json.RawMessage) (json.RawMessage, *problem, error) {
 	c := s.task.Call
+	if err := e.going(ctx, s.st.run.Flow); err != nil {
+		return nil, nil, err
+	}
 	conn, err := e.connection(ctx, s.st.run.Namespace, c.Connection)
 	if p := refusal(err); p != nil {
 		return nil, p, nil

@@ -65,6 +65,7 @@ type Executor struct {
 	runs map[string]*runState
 
 	flights flights
+	pauses  pauses
 	lanes   lanes
 	now     func() time.Time
 }
@@ -72,10 +73,11 @@ type Executor struct {
 // New returns an executor for a cell.
 func New(cfg Config) *Executor {
 	e := &Executor{
-		cfg:  cfg,
-		keys: keyring.New(cfg.Organization, cfg.Private, cfg.Data),
-		runs: make(map[string]*runState),
-		now:  func() time.Time { return time.Now().UTC() },
+		cfg:    cfg,
+		keys:   keyring.New(cfg.Organization, cfg.Private, cfg.Data),
+		runs:   make(map[string]*runState),
+		pauses: pauses{seen: make(map[string]time.Time)},
+		now:    func() time.Time { return time.Now().UTC() },
 	}
 	e.custody = newCustodian(e)
 	return e

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+)
+
+// Stopped is what StopEverything stopped: ids.
+type Stopped struct {
+	Flows, Sources []string
+	// Credentials are the connections whose credentials were ended.
+	Credentials []string
+}
+
+// Empty tells whether there was nothing left to stop.
+func (s Stopped) Empty() bool { return len(s.Flows)+len(s.Sources)+len(s.Credentials) == 0 }
+
+// StopEverything pauses every flow, suspends every source and ends every
+// credential of the cell, in one transaction: the first effect that is not
+// under way by its commit does not happen. revocation makes what is recorded of
+// a connection's. Asked again it stops what was begun since.
+func (d *Door) StopEverything(ctx context.Context, a AuditDraft, revocation func(Connection) (Revocation, error)) (stopped Stopped, err error) {
+	err = d.s.w.do(ctx, "stop everything", func(t *txn) error {
+		stopped = Stopped{}
+		db, tctx := t.Read()
+		flows, err := many[Flow](tctx, db, "flows", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("state = ?", FlowActive).Order("id")
+		})
+		if err != nil {
+			return err
+		}
+		sources, err := many[Source](tctx, db, "sources", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("state = ?", SourceActive).Order("id")
+		})
+		if err != nil {
+			return err
+		}
+		connections, err := many[Connection](tctx, db, "connections", func(q *bun.SelectQuery) *bun.SelectQuery {
+			return q.Where("id IN (SELECT connection FROM credentials WHERE state IN (?, ?))", CredentialCurrent, CredentialPrevious).Order("id")
+		})
+		if err != nil {
+			return err
+		}
+		for _, f := range flows {
+			stopped.Flows = append(stopped.Flows, f.ID)
+			t.audit(AuditDraft{Actor: a.Actor, Action: "flow.pause", Target: f.ID, Namespace: f.Namespace})
+		}
+		for _, s := range sources {
+			stopped.Sources = append(stopped.Sources, s.ID)
+			t.audit(AuditDraft{Actor: a.Actor, Action: "source.suspend", Target: s.ID, Namespace: s.Namespace})
+		}
+		if err := t.stop((*Flow)(nil), FlowActive, FlowPaused, len(flows)); err != nil {
+			return err
+		}
+		if err := t.stop((*Source)(nil), SourceActive, SourceSuspended, len(sources)); err != nil {
+			return err
+		}
+		for _, c := range connections {
+			r, err := revocation(c)
+			if err != nil {
+				return err
+			}
+			if _, err := t.end(c.ID, CredentialRevoked, "version > ?", 0); err != nil {
+				return err
+			}
+			if err := t.command(r.Told); err != nil {
+				return err
+			}
+			t.audit(r.Audit)
+			stopped.Credentials = append(stopped.Credentials, c.ID)
+		}
+		t.audit(a)
+		return nil
+	})
+	return stopped, err
+}
+
+// stop moves all rows of one state to another.
+func (t *txn) stop(model any, from, to string, some int) error {
+	if some == 0 {
+		return nil
+	}
+	return t.change(func(db bun.IDB) query {
+		return db.NewUpdate().Model(model).Set("state = ?", to).Set("updated_at = ?", now()).Where("state = ?", from)
+	})
+}
+
+// SetFlowState sets a flow's state.
+func (d *Door) SetFlowState(ctx context.Context, namespace, id, state string, a AuditDraft) error {
+	return d.s.w.do(ctx, "set the flow's state", func(t *txn) error {
+		err := t.change(func(db bun.IDB) query {
+			return db.NewUpdate().Model((*Flow)(nil)).Set("state = ?", state).Set("updated_at = ?", now()).
+				Where("id = ? AND namespace = ?", id, namespace)
+		})
+		if err != nil {
+			return err
+		}
+		t.audit(a)
+		return nil
+	})
+}
+
+// FlowState is the state of a flow of any namespace: of its runs, nothing is
+// begun while it is paused.
+func (d *Door) FlowState(ctx context.Context, id string) (string, error) {
+	rows, err := d.s.Query(ctx, "SELECT state FROM flows WHERE id = ?", id)
+	return single("find the flow", rows, err, func(row scanner) (string, error) {
+		var state string
+		return state, row.Scan(&state)
+	})
+}
