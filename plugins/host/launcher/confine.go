@@ -105,9 +105,15 @@ func becomeUser(p plan) error {
 		id = 1
 	}
 	if p.Spec.Directory != "" {
-		if err := os.Chown(".", id, id); err != nil {
+		// The cell reaches the socket as the directory's group: it has no right
+		// over what others own.
+		if err := os.Chmod(".", 0o770); err != nil {
 			return err
 		}
+		if err := os.Chown(".", id, -1); err != nil {
+			return err
+		}
+		unix.Umask(0)
 	}
 	// Capabilities go in the next step, when they are no longer needed.
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
