@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/tenonhq/tenon/activities/internal/tokens"
 	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
@@ -39,6 +40,10 @@ type attempt struct {
 	mu       sync.Mutex
 	intended bool
 	opened   bool
+	// token is the access token that was sent last, stale the generation that
+	// the system would not take any more.
+	token    tokens.Access
+	stale    int64
 	requests int
 	tally    tally
 	// statuses are those of the answers to a test call, denied the first error
@@ -122,7 +127,7 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 		a.requests++
 		call.OnSend = func() error { return a.intend(ctx) }
 	}
-	resp, sent, err := a.e.cfg.Broker.Do(ctx, call, r)
+	resp, sent, err := a.send(ctx, call, r)
 	if mutating && sent {
 		if err != nil {
 			a.tally.silent++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/tenonhq/tenon/activities/internal/tokens"
 	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
@@ -81,6 +82,9 @@ type opener struct {
 func (o opener) Open(ctx context.Context) (*broker.Credential, error) {
 	c, err := o.a.e.open(ctx, o.a.conn, o.row)
 	if err == nil {
+		err = o.a.authorize(ctx, o.row.Version, c)
+	}
+	if err == nil {
 		o.a.used()
 		return c, nil
 	}
@@ -90,6 +94,9 @@ func (o opener) Open(ctx context.Context) (*broker.Credential, error) {
 // closed keeps what is this side's failure, such as a database that does not
 // answer, from being taken for the other system's.
 func (a *attempt) closed(err error) error {
+	if errors.Is(err, tokens.ErrEndpoint) {
+		return err // That is another system, too.
+	}
 	switch schema.CodeOf(err) { //nolint:exhaustive // The others are this side's.
 	case schema.CodeRefused, schema.CodeNotFound, schema.CodeInvalid:
 	default:

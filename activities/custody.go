@@ -143,7 +143,7 @@ func (c *custodian) suspend(ctx context.Context, conn store.Connection, version 
 
 func suspended(connection, reason string) error {
 	return schema.Errorf(schema.CodeRefused, "connection %s is suspended: %s", connection, reason).
-		Advise("Find out who changed it, see that its settings are right, and enter the credential again.")
+		Advise("Look at the audit log, see that the connection's settings are right, and enter the credential again.")
 }
 
 // choose picks the version of a connection's credential that a call uses; trial

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tenonhq/tenon/activities/evaluate"
 	"github.com/tenonhq/tenon/activities/internal/keyring"
+	"github.com/tenonhq/tenon/activities/internal/tokens"
 	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
@@ -59,6 +60,7 @@ type Executor struct {
 	cfg     Config
 	keys    *keyring.Keyring
 	custody *custodian
+	tokens  *tokens.Source
 	plans   sync.Map // digest → *plan
 
 	mu   sync.Mutex
@@ -80,6 +82,9 @@ func New(cfg Config) *Executor {
 		now:    func() time.Time { return time.Now().UTC() },
 	}
 	e.custody = newCustodian(e)
+	e.tokens = tokens.New(tokens.Config{
+		Owner: cfg.Owner, Rows: cfg.Cell.Work(), Keys: e.keys, Broker: cfg.Broker, Now: func() time.Time { return e.now() },
+	})
 	return e
 }
 

@@ -40,14 +40,24 @@ func (e *Executor) Told(ctx context.Context, cmd store.Command, told config.Cred
 		}
 		return nil, true
 	})
-	if err == nil && told.Act != config.CredentialRevoked {
+	if err != nil {
+		return err
+	}
+	if err := e.dropTokens(ctx); err != nil {
+		e.cfg.Logger.WarnContext(ctx, "tokens that may not be used any more could not be removed; it is tried again", "connection", told.Connection, "error", err)
+	}
+	if told.Act != config.CredentialRevoked {
 		e.test(ctx, told.Connection, cmd.Namespace, told.Version)
 	}
-	return err
+	return nil
 }
 
-// ResumeTests makes the test calls that the process before did not end.
+// ResumeTests makes the test calls that the process before did not end, and
+// removes the tokens that it could not.
 func (e *Executor) ResumeTests(ctx context.Context) error {
+	if err := e.dropTokens(ctx); err != nil {
+		return err
+	}
 	rows, err := e.cfg.Cell.Work().ListCustody(ctx, "")
 	if err != nil {
 		return err

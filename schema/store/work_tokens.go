@@ -119,15 +119,10 @@ func (w *Work) ResealToken(ctx context.Context, k Token, sealed []byte) error {
 	})
 }
 
-// DropTokens removes the tokens of a connection, but not those of the versions
-// to keep. With none to remove nothing is written.
-func (w *Work) DropTokens(ctx context.Context, connection string, audit AuditDraft, keep ...int) error {
+// DropTokens removes the tokens of the versions below the floor.
+func (w *Work) DropTokens(ctx context.Context, connection string, floor int, audit AuditDraft) error {
 	return w.s.w.do(ctx, "drop the tokens", func(t *txn) error {
-		text, args := "DELETE FROM tokens WHERE connection = ?", []any{connection}
-		for _, version := range keep {
-			text, args = text+" AND version <> ?", append(args, version)
-		}
-		changed, _, err := t.Exec(text, args...)
+		changed, _, err := t.Exec("DELETE FROM tokens WHERE connection = ? AND version < ?", connection, floor)
 		if err == nil && changed > 0 {
 			t.audit(audit)
 		}

@@ -140,7 +140,13 @@ func (k *Keyring) check(text []byte, connection string, version int) (*Opened, e
 	if err := seal.CheckCredential(seal.Credential{
 		Organization: c.Organization, Connection: c.Connection, Version: c.Version, Use: c.Use, Values: values,
 	}); err != nil {
-		return nil, refuse(connection, "was entered for a use, or with values, that are not allowed")
+		why := "was entered for a use, or with values, that are not allowed"
+		var known *schema.Error
+		if errors.As(err, &known) {
+			// What it says is for whoever enters one, and quotes no value.
+			why += ": " + known.Message + " (" + known.Pointer + ")"
+		}
+		return nil, refuse(connection, why)
 	}
 	o := &Opened{Use: c.Use, Values: make(map[string]schema.Secret, len(values))}
 	for name, value := range values {

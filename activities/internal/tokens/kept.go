@@ -64,7 +64,7 @@ func (k *kept) refusedSince(now time.Time) bool {
 // access hands the token over and overwrites the rest.
 func (k *kept) access(row store.Token) Access {
 	clear(k.Refresh)
-	return Access{Token: schema.NewSecret(k.Access), Generation: row.Generation}
+	return Access{Token: schema.NewSecret(k.Access), Generation: row.Generation, IssuedAt: k.IssuedAt}
 }
 
 // reasons are what the error codes of RFC 6749, 5.2, mean for who entered the

@@ -102,6 +102,7 @@ type Access struct {
 	Token schema.Secret
 	// Generation tells it from the ones before and after.
 	Generation int64
+	IssuedAt   time.Time
 }
 
 // Access returns the access token of a grant, fetching or refreshing it first

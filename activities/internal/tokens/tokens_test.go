@@ -389,10 +389,10 @@ func TestTokensAtRest(t *testing.T) {
 		require.Equal(t, schema.CodeRefused, schema.CodeOf(err))
 		assert.Equal(t, 1, p.times())
 		// Dropped: only the versions that stay are left.
-		require.NoError(t, c.cell.Work().DropTokens(t.Context(), "con_1", store.AuditDraft{Actor: "x", Action: "credential.tokens_dropped"}, 1))
+		require.NoError(t, c.cell.Work().DropTokens(t.Context(), "con_1", 2, store.AuditDraft{Actor: "x", Action: "credential.tokens_dropped"}))
 		rows, err := c.cell.Work().ListTokens(t.Context())
 		require.NoError(t, err)
 		require.Len(t, rows, 1)
-		assert.Equal(t, 1, rows[0].Version)
+		assert.Equal(t, 2, rows[0].Version)
 	})
 }
