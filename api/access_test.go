@@ -94,6 +94,7 @@ func body(id string) string {
 		"deploy-flow":         `{"document":{}}`,
 		"start-run":           `{"input":1}`,
 		"cancel-run":          `{}`,
+		"add-source-secret":   `{}`,
 		"resolve-run":         `{"effect":"eff_1","outcome":"failed"}`,
 		"decode-payloads":     `{"payloads":[]}`,
 	}[id]
@@ -126,7 +127,7 @@ func TestAccessMatrix(t *testing.T) {
 				return p.call(method, path, key, body(op.ID), options...)
 			}
 			if op.Scope == "public" {
-				require.Contains(t, []string{"get-health", "get-ready", "receive-webhook"}, op.ID, "a new public route")
+				require.Contains(t, []string{"get-health", "get-ready", "receive-webhook", "verify-webhook"}, op.ID, "a new public route")
 				require.Empty(t, op.Permission)
 				return
 			}

@@ -7,11 +7,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/tenonhq/tenon/api/internal/verify"
 	"github.com/tenonhq/tenon/schema"
@@ -29,36 +31,81 @@ type Accepted struct {
 type hook struct {
 	Source  string `path:"source" maxLength:"64"`
 	RawBody []byte `contentType:"*/*"`
-	header  http.Header
+	handshake
 }
 
-// Resolve implements huma.Resolver: it keeps the headers for the verifier.
-func (h *hook) Resolve(hc huma.Context) []error {
-	h.header = http.Header{}
-	hc.EachHeader(h.header.Add)
+// handshake is what a vendor asks of a source before it sends anything.
+type handshake struct {
+	request verify.Request
+}
+
+// Resolve implements huma.Resolver: it keeps what the verifier looks at. A
+// client's certificate counts where TLS ends here, and never from a header.
+func (h *handshake) Resolve(hc huma.Context) []error {
+	r, _ := humago.Unwrap(hc)
+	h.request = verify.Request{Method: r.Method, Header: r.Header, Query: r.URL.RawQuery}
+	if r.TLS != nil {
+		h.request.Peer = r.TLS.PeerCertificates
+	}
 	return nil
+}
+
+// received answers a webhook: with its event, or what a handshake asks for.
+type received struct {
+	Status      int
+	ContentType string `header:"Content-Type"`
+	Body        []byte
 }
 
 func (s *Server) registerHooks() {
 	body := &huma.RequestBody{}
+	accepted := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Accepted](), true, "Accepted")
+	answers := func() *huma.Response {
+		return &huma.Response{
+			Description: "What the vendor asked to hear. It is no event.",
+			Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		}
+	}
+	refusals := []int{
+		http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+	}
 	handle(s, huma.Operation{
 		OperationID: "receive-webhook", Method: http.MethodPost, Path: "/v1/hooks/{source}", Tags: []string{"Webhooks"},
 		Summary:     "Receive a webhook",
-		Description: "Admitted by the signature that the source's verifier checks over the raw body, never by a key.",
-		Errors: []int{
-			http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+		Description: "Admitted by what the source's verifier checks, never by a key. Handshakes of Slack and Microsoft are answered.",
+		Errors:      refusals, DefaultStatus: http.StatusAccepted,
+		Responses: map[string]*huma.Response{
+			"202": {Description: "The event is on disk.", Content: map[string]*huma.MediaType{"application/json": {Schema: accepted}}},
+			"200": answers(),
 		},
-		DefaultStatus: http.StatusAccepted, SkipValidateBody: true, SkipValidateParams: true, RequestBody: body,
-	}, access{scope: scopePublic}, s.receive)
+		SkipValidateBody: true, SkipValidateParams: true, RequestBody: body,
+	}, access{scope: scopePublic}, func(ctx context.Context, c *caller, in *hook) (*received, error) {
+		in.request.Body = in.RawBody
+		return s.receive(ctx, c, in.Source, in.request)
+	})
 	// An empty body is for the verifier to refuse, not for the framework.
 	body.Required = false
+	handle(s, huma.Operation{
+		OperationID: "verify-webhook", Method: http.MethodGet, Path: "/v1/hooks/{source}", Tags: []string{"Webhooks"},
+		Summary:     "Answer Meta's handshake",
+		Description: "For sources with the verifier meta: proves itself by the verify token.",
+		Errors:      refusals, DefaultStatus: http.StatusOK, SkipValidateParams: true,
+		Responses: map[string]*huma.Response{"200": answers()},
+	}, access{scope: scopePublic}, func(ctx context.Context, c *caller, in *struct {
+		Source string `path:"source" maxLength:"64"`
+		handshake
+	},
+	) (*received, error) {
+		return s.receive(ctx, c, in.Source, in.request)
+	})
 }
 
 // receive verifies before it writes anything (invariant 5).
-func (s *Server) receive(ctx context.Context, c *caller, in *hook) (*Output[Accepted], error) {
-	org, err := s.routes.find(ctx, in.Source)
+func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Request) (*received, error) {
+	r.At = s.now()
+	org, err := s.routes.find(ctx, id)
 	if schema.CodeOf(err) == schema.CodeNotFound {
-		return nil, verify.Nobody(in.header, in.RawBody, s.now())
+		return nil, s.nobody("", r)
 	}
 	if err != nil {
 		return nil, err
@@ -70,55 +117,69 @@ func (s *Server) receive(ctx context.Context, c *caller, in *hook) (*Output[Acce
 	defer leave()
 	opened, release, err := s.cells.acquire(ctx, org)
 	if err != nil {
-		return nil, concealed(err, in, s)
+		return nil, s.concealed(org, err, r)
 	}
 	defer release()
-	source, err := opened.Door().GetSource(ctx, in.Source)
+	source, err := opened.Door().GetSource(ctx, id)
 	if err == nil && source.State != rowActive {
 		err = schema.Errorf(schema.CodeNotFound, "there is no such source")
 	}
 	if err != nil {
-		return nil, concealed(err, in, s)
+		return nil, s.concealed(org, err, r)
 	}
 	var how config.Source
 	if err := opened.openJSON(place.Source(org, source.ID), source.ConfigSealed, &how); err != nil {
 		return nil, err
 	}
-	message, err := verify.Verify(how, in.header, in.RawBody, s.now())
+	message, err := verify.Verify(how, r)
 	if err != nil {
+		s.refusals.count(refusal{
+			organization: org, actor: actorUnknown, action: actionRefusedEvent, target: source.ID, namespace: source.Namespace,
+		}, r.At)
 		return nil, err
 	}
 	// From here on the caller is known: the log may say whose request it was.
 	c.actor, c.org, c.cell, c.namespace.ID = source.ID, org, opened, source.Namespace
-	return s.keep(ctx, c, source, message, in)
+	if a := message.Answer; a != nil {
+		return &received{Status: http.StatusOK, ContentType: a.ContentType, Body: a.Body}, nil
+	}
+	return s.keep(ctx, c, source, message, r)
 }
 
 // concealed answers that the source is not there as if nothing had verified:
 // who holds no secret learns nothing of which sources exist.
-func concealed(err error, in *hook, s *Server) error {
+func (s *Server) concealed(org string, err error, r verify.Request) error {
 	switch schema.CodeOf(err) {
 	case schema.CodeNotFound, schema.CodeForbidden:
-		return verify.Nobody(in.header, in.RawBody, s.now())
+		return s.nobody(org, r)
 	default:
 		return err
 	}
 }
 
+// nobody refuses a message to no source. It is counted, but not under what the
+// sender called the source.
+func (s *Server) nobody(org string, r verify.Request) error {
+	s.refusals.count(refusal{organization: org, actor: actorUnknown, action: actionRefusedEvent}, r.At)
+	return verify.Nobody(r)
+}
+
 // keep writes the event to the inbox, once for every message.
-func (s *Server) keep(ctx context.Context, c *caller, source store.Source, m verify.Message, in *hook) (*Output[Accepted], error) {
+func (s *Server) keep(ctx context.Context, c *caller, source store.Source, m verify.Message, r verify.Request) (*received, error) {
 	flow, version, err := c.latest(ctx, source.Flow)
 	if err != nil {
 		return nil, err
 	}
-	payload := config.Event{Headers: kept(in.header), ContentType: in.header.Get("Content-Type"), Source: source.ID}
-	payload.Body, payload.Encoding = asJSON(in.RawBody)
+	payload := config.Event{Headers: kept(r.Header), ContentType: r.Header.Get("Content-Type"), Source: source.ID}
+	payload.Body, payload.Encoding = asJSON(r.Body)
 	id, _, err := s.accept(ctx, c, inbound{
 		kind: config.KindWebhook, source: source.ID, dedupe: m.ID, flow: flow, version: version, payload: payload,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return answer(Accepted{Event: id}), nil
+	body, err := json.Marshal(Accepted{Event: id})
+	return &received{Status: http.StatusAccepted, ContentType: "application/json", Body: body}, err
 }
 
 // asJSON makes a JSON value of a body: itself, its text, or its base64.

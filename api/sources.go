@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"net/http"
 	"time"
 
@@ -18,30 +17,44 @@ import (
 
 // Source is where a sender posts its webhooks, for one flow.
 type Source struct {
-	ID        string       `json:"id"`
-	Name      string       `json:"name"`
-	Flow      string       `json:"flow" doc:"Id of the flow that its events start."`
-	Verifier  string       `json:"verifier" enum:"standard-webhooks,hmac"`
-	Secrets   int          `json:"secrets" doc:"How many secrets are accepted now."`
-	HMAC      *config.HMAC `json:"hmac,omitempty"`
-	Path      string       `json:"path" doc:"Where to post, below the address of this service."`
-	State     string       `json:"state" enum:"active,suspended"`
-	CreatedAt time.Time    `json:"created_at"`
+	ID        string            `json:"id"`
+	Name      string            `json:"name"`
+	Flow      string            `json:"flow" doc:"Id of the flow that its events start."`
+	Verifier  string            `json:"verifier" enum:"standard-webhooks,svix,stripe,github,shopify,slack,twilio,meta,microsoft,hmac,mtls,bearer,basic"`
+	Secrets   int               `json:"secrets" doc:"How many secrets are accepted now."`
+	HMAC      *config.Signature `json:"hmac,omitempty"`
+	MTLS      *config.MTLS      `json:"mtls,omitempty"`
+	URL       string            `json:"url,omitempty"`
+	Tolerance int               `json:"tolerance,omitempty"`
+	Identity  *config.Identity  `json:"identity,omitempty"`
+	Topics    []string          `json:"topics,omitempty" nullable:"false"`
+	Order     *config.Order     `json:"order,omitempty"`
+	Path      string            `json:"path" doc:"Where to post, below the address of this service."`
+	State     string            `json:"state" enum:"active,suspended"`
+	CreatedAt time.Time         `json:"created_at"`
 }
 
-// NewSource is a source, this once with the secret that was generated for it.
+// NewSource is a source, this once with the secrets that were generated for it.
 type NewSource struct {
 	Source
-	Secret string `json:"secret,omitempty" doc:"The generated secret. It is shown here only. Absent when secrets were given."`
+	Secret      string `json:"secret,omitempty" doc:"The generated secret. It is shown here only. Absent when secrets were given."`
+	VerifyToken string `json:"verify_token,omitempty" doc:"For meta: the generated verify token. It is shown here only."`
 }
 
 type createSource struct {
 	Body struct {
-		Name     string       `json:"name" pattern:"^[a-z][a-z0-9_-]{0,62}$" patternDescription:"lower-case letters, digits, _ and -"`
-		Flow     string       `json:"flow" minLength:"1" maxLength:"256" doc:"Id or name of a flow."`
-		Verifier string       `json:"verifier,omitempty" enum:"standard-webhooks,hmac" default:"standard-webhooks"`
-		Secrets  []string     `json:"secrets,omitempty" maxItems:"8" nullable:"false" doc:"Secrets that the sender signs with, several while it rotates; one is generated when absent."`
-		HMAC     *config.HMAC `json:"hmac,omitempty" doc:"How the sender signs; required for the verifier hmac."`
+		Name        string            `json:"name" pattern:"^[a-z][a-z0-9_-]{0,62}$" patternDescription:"lower-case letters, digits, _ and -"`
+		Flow        string            `json:"flow" minLength:"1" maxLength:"256" doc:"Id or name of a flow."`
+		Verifier    string            `json:"verifier,omitempty" enum:"standard-webhooks,svix,stripe,github,shopify,slack,twilio,meta,microsoft,hmac,mtls,bearer,basic" default:"standard-webhooks"`
+		Secrets     []string          `json:"secrets,omitempty" maxItems:"8" nullable:"false" doc:"Secrets that the sender signs with, several while it rotates. Absent, one is generated, unless the vendor makes them."`
+		HMAC        *config.Signature `json:"hmac,omitempty" doc:"How the sender signs; required for the verifier hmac."`
+		MTLS        *config.MTLS      `json:"mtls,omitempty" doc:"Which client certificates are taken; required for the verifier mtls."`
+		URL         string            `json:"url,omitempty" maxLength:"1024" doc:"The address that the sender posts to, byte by byte; for twilio, and for an hmac that signs it."`
+		Tolerance   int               `json:"tolerance,omitempty" minimum:"1" maximum:"3600" doc:"How many seconds a signed timestamp may be from now, either way; 300 when absent."`
+		Identity    *config.Identity  `json:"identity,omitempty" doc:"What makes two messages the same, of which the second adds nothing; by message when absent."`
+		Topics      []string          `json:"topics,omitempty" maxItems:"64" nullable:"false" doc:"For github and shopify: the values of the topic header that are taken; each is told apart from the others."`
+		VerifyToken string            `json:"verify_token,omitempty" maxLength:"512" doc:"For meta: what it sends when it asks whether the source is there; one is generated when absent."`
+		Order       *config.Order     `json:"order,omitempty" doc:"Where the key of an event is: events of one key run one after the other."`
 	}
 }
 
@@ -50,6 +63,7 @@ type sourcePath struct {
 }
 
 func (s *Server) registerSources() {
+	s.registerSourceSecrets()
 	tags := []string{"Sources"}
 	handle(s, huma.Operation{
 		OperationID: "create-source", Method: http.MethodPost, Path: "/v1/sources", Tags: tags,
@@ -111,8 +125,9 @@ func (c *caller) showSource(row store.Source) (Source, error) {
 		return Source{}, err
 	}
 	return Source{
-		ID: row.ID, Name: row.Name, Flow: row.Flow, Verifier: row.Verifier, Secrets: len(how.Secrets), HMAC: how.HMAC,
-		Path: "/v1/hooks/" + row.ID, State: row.State, CreatedAt: row.CreatedAt,
+		ID: row.ID, Name: row.Name, Flow: row.Flow, Verifier: row.Verifier, Secrets: accepted(how.Secrets, c.admitted),
+		HMAC: how.HMAC, MTLS: how.MTLS, URL: how.URL, Tolerance: how.Tolerance, Identity: how.Identity, Topics: how.Topics,
+		Order: how.Order, Path: "/v1/hooks/" + row.ID, State: row.State, CreatedAt: row.CreatedAt,
 	}, nil
 }
 
@@ -125,16 +140,11 @@ func (s *Server) createSource(ctx context.Context, c *caller, in *createSource) 
 	if err != nil {
 		return nil, err
 	}
-	how := config.Source{Verifier: in.Body.Verifier, Secrets: in.Body.Secrets, HMAC: in.Body.HMAC}
-	generated := ""
-	if len(how.Secrets) == 0 {
-		generated = newSecret(how.Verifier)
-		how.Secrets = []string{generated}
-	}
-	if err := verify.Check(how); err != nil {
+	now := s.now()
+	how, generated, err := describe(in, now)
+	if err != nil {
 		return nil, err
 	}
-	now := s.now()
 	row := store.Source{
 		ID: schema.NewID(schema.PrefixSource), Namespace: c.namespace.ID, Name: in.Body.Name, Flow: flow.ID,
 		Verifier: how.Verifier, State: rowActive, CreatedAt: now, UpdatedAt: now,
@@ -155,17 +165,37 @@ func (s *Server) createSource(ctx context.Context, c *caller, in *createSource) 
 		return nil, err
 	}
 	shown, err := c.showSource(row)
-	return answer(NewSource{Source: shown, Secret: generated}), err
+	made := NewSource{Source: shown, Secret: generated}
+	if in.Body.VerifyToken == "" {
+		made.VerifyToken = how.VerifyToken
+	}
+	return answer(made), err
 }
 
-// newSecret makes a signing secret of 32 random bytes.
-func newSecret(verifier string) string {
-	key := make([]byte, 32)
-	rand.Read(key)
-	if verifier == config.VerifierHMAC {
-		return base64.RawURLEncoding.EncodeToString(key)
+// describe makes the description of a source, with what it generates.
+func describe(in *createSource, now time.Time) (how config.Source, generated string, err error) {
+	b := &in.Body
+	how = config.Source{
+		Verifier: b.Verifier, HMAC: b.HMAC, MTLS: b.MTLS, URL: b.URL, Tolerance: b.Tolerance, Identity: b.Identity,
+		Topics: b.Topics, VerifyToken: b.VerifyToken, Order: b.Order,
 	}
-	return verify.EncodeSecret(key)
+	values := b.Secrets
+	if len(values) == 0 {
+		if generated = newSecret(how); generated != "" {
+			values = []string{generated}
+		}
+	}
+	for _, v := range values {
+		how.Secrets = append(how.Secrets, config.SourceSecret{ID: schema.NewID(schema.PrefixSecret), Value: v, CreatedAt: now})
+	}
+	if how.Verifier == config.VerifierMeta && how.VerifyToken == "" {
+		how.VerifyToken = randomText()
+	}
+	if how.Order != nil {
+		how.OrderSalt = make([]byte, 32)
+		rand.Read(how.OrderSalt)
+	}
+	return how, generated, verify.Check(how)
 }
 
 func (s *Server) deleteSource(ctx context.Context, c *caller, in *sourcePath) (*nothing, error) {

@@ -15,7 +15,7 @@ import (
 var prefixes = []schema.Prefix{
 	schema.PrefixOrganization, schema.PrefixNamespace, schema.PrefixKey, schema.PrefixConnection, schema.PrefixCredential, schema.PrefixSource,
 	schema.PrefixFlow, schema.PrefixEvent, schema.PrefixRun, schema.PrefixEffect, schema.PrefixCommand, schema.PrefixAudit, schema.PrefixCarrier,
-	schema.PrefixRequest, schema.PrefixHost,
+	schema.PrefixRequest, schema.PrefixHost, schema.PrefixSecret,
 }
 
 func TestIdentifiersAreOfTheirTypeOnly(t *testing.T) {

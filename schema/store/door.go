@@ -125,3 +125,21 @@ func (d *Door) SetSourceState(ctx context.Context, namespace, id, state string, 
 		return nil
 	})
 }
+
+// SetSourceConfig replaces the sealed description of a source; was is the
+// source as it was read. CodeConflict means that it was changed since.
+func (d *Door) SetSourceConfig(ctx context.Context, was Source, sealed []byte, a AuditDraft) error {
+	return d.s.w.do(ctx, "change the source", func(t *txn) error {
+		n, _, err := t.Exec("UPDATE sources SET config_sealed = ?, updated_at = ? WHERE id = ? AND config_sealed = ? AND state <> ?",
+			blob(sealed), now(), was.ID, blob(was.ConfigSealed), SourceDeleted)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return schema.Errorf(schema.CodeConflict, "the source was changed by somebody else in the meantime").
+				Advise("Read it again, and try again.")
+		}
+		t.audit(a)
+		return nil
+	})
+}

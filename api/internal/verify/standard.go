@@ -1,35 +1,34 @@
 package verify
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
 )
 
-// SecretPrefix starts a secret of Standard Webhooks; standard base64 follows.
-const SecretPrefix = "whsec_"
+// The prefixes of the keys of Standard Webhooks; standard base64 follows.
+const (
+	SecretPrefix    = "whsec_"
+	PublicKeyPrefix = "whpk_"
+)
 
-// The specification's bounds of a secret, in bytes.
+// The specification's bounds of a secret, in bytes; Svix makes them as long as 75.
 const (
 	minKey = 24
-	maxKey = 64
+	maxKey = 75
 )
 
 // DecodeSecret returns the key in a secret of Standard Webhooks.
 func DecodeSecret(secret string) ([]byte, error) {
-	encoded, ok := strings.CutPrefix(secret, SecretPrefix)
-	if ok {
-		key, err := base64.StdEncoding.Strict().DecodeString(encoded)
-		if err == nil && len(key) >= minKey && len(key) <= maxKey {
-			return key, nil
-		}
+	if key, ok := keyOf(SecretPrefix, secret); ok && len(key) >= minKey && len(key) <= maxKey {
+		return key, nil
 	}
-	return nil, schema.Errorf(schema.CodeInvalid, "the secret must be whsec_ and the standard base64 of 24 to 64 bytes")
+	return nil, schema.Errorf(schema.CodeInvalid, "the secret must be whsec_ and the standard base64 of 24 to 75 bytes")
 }
 
 // EncodeSecret is the reverse of DecodeSecret.
@@ -37,67 +36,84 @@ func EncodeSecret(key []byte) string {
 	return SecretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
-// standard verifies a message of Standard Webhooks with symmetric signatures.
-func standard(secrets []string, header http.Header, body []byte, now time.Time) (Message, error) {
-	id, okID := single(header, "webhook-id")
-	timestamp, okTimestamp := single(header, "webhook-timestamp")
-	signatures, okSignatures := single(header, "webhook-signature")
-	if !okID || !okTimestamp || !okSignatures {
-		return Message{}, refuse("webhook-id, webhook-timestamp and webhook-signature must each stand once")
+func keyOf(prefix, secret string) ([]byte, bool) {
+	encoded, ok := strings.CutPrefix(secret, prefix)
+	if !ok || strings.ContainsAny(encoded, "\r\n") {
+		return nil, false
 	}
-	if !plain(id, '.') {
-		return Message{}, refuse("webhook-id is not usable")
-	}
-	if !fresh(timestamp, now) {
-		return Message{}, refuse("webhook-timestamp is not within five minutes")
-	}
-	given := v1(signatures)
-	if len(given) == 0 {
-		return Message{}, refuse("webhook-signature holds no v1 signature")
-	}
-	matched := false
-	for i, secret := range secrets {
-		if i == maxSecrets {
-			break
-		}
-		key, err := DecodeSecret(secret)
-		if err != nil {
-			return Message{}, refuse("a secret of the source is not usable")
-		}
-		mac := hmac.New(sha256.New, key)
-		clear(key)
-		mac.Write([]byte(id + "." + timestamp + "."))
-		mac.Write(body)
-		want := mac.Sum(nil)
-		for _, signature := range given {
-			// No early exit: the time tells nothing of which one matched.
-			matched = hmac.Equal(signature, want) || matched
-		}
-	}
-	if !matched {
-		return Message{}, refuse("no signature matches")
-	}
-	return Message{ID: id}, nil
+	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	return key, err == nil
 }
 
-// v1 returns the well-formed v1 signatures of the header, at most
+func checkStandard(secret string) error {
+	if key, ok := keyOf(PublicKeyPrefix, secret); ok && len(key) == ed25519.PublicKeySize {
+		return nil
+	}
+	if _, err := DecodeSecret(secret); err != nil {
+		return invalid("/secrets", "a secret must be whsec_ and the standard base64 of 24 to 75 bytes, or whpk_ and that of an Ed25519 public key")
+	}
+	return nil
+}
+
+// standard verifies a message of Standard Webhooks, with symmetric (v1) and
+// asymmetric (v1a) signatures: each key judges those of its own kind only.
+func standard(prefix string) func(config.Source, []string, Request) (proof, error) {
+	return func(source config.Source, secrets []string, r Request) (proof, error) {
+		id, okID := single(r.Header, prefix+"id")
+		timestamp, okTimestamp := single(r.Header, prefix+"timestamp")
+		signatures, okSignatures := single(r.Header, prefix+"signature")
+		if !okID || !okTimestamp || !okSignatures {
+			return proof{}, refuse("id, timestamp and signature must each stand once")
+		}
+		if !plain(id, '.') {
+			return proof{}, refuse("the id is not usable")
+		}
+		if !fresh(timestamp, formatUnix, source.Tolerance, r.At) {
+			return proof{}, refuse("the timestamp is not within the tolerance")
+		}
+		symmetric, asymmetric := given(signatures)
+		content := append([]byte(id+"."+timestamp+"."), r.Body...)
+		matched := false
+		for _, secret := range secrets {
+			if key, ok := keyOf(PublicKeyPrefix, secret); ok && len(key) == ed25519.PublicKeySize {
+				for _, signature := range asymmetric {
+					matched = ed25519.Verify(key, content, signature) || matched
+				}
+				continue
+			}
+			key, err := DecodeSecret(secret)
+			if err != nil {
+				return proof{}, refuse("a secret of the source is not usable")
+			}
+			mac := hmac.New(sha256.New, key)
+			clear(key)
+			mac.Write(content)
+			want := mac.Sum(nil)
+			for _, signature := range symmetric {
+				// No early exit: the time tells nothing of which one matched.
+				matched = hmac.Equal(signature, want) || matched
+			}
+		}
+		if !matched {
+			return proof{}, refuse("no signature matches")
+		}
+		return proof{id: id, digest: sha256.Sum256(content)}, nil
+	}
+}
+
+// given returns the well-formed v1 and v1a signatures of the header, of at most
 // maxSignatures entries of it; other versions are not ours to judge.
-func v1(header string) [][]byte {
-	var found [][]byte
+func given(header string) (symmetric, asymmetric [][]byte) {
 	for i, entry := range strings.Split(header, " ") {
 		if i == maxSignatures {
 			break
 		}
-		encoded, ok := strings.CutPrefix(entry, "v1,")
-		if !ok {
-			continue
+		if signature, ok := keyOf("v1,", entry); ok && len(signature) == sha256.Size {
+			symmetric = append(symmetric, signature)
 		}
-		signature, err := base64.StdEncoding.Strict().DecodeString(encoded)
-		// The decoder passes over line breaks; a header has none to pass over.
-		if err != nil || len(signature) != sha256.Size || strings.ContainsAny(encoded, "\r\n") {
-			continue
+		if signature, ok := keyOf("v1a,", entry); ok && len(signature) == ed25519.SignatureSize {
+			asymmetric = append(asymmetric, signature)
 		}
-		found = append(found, signature)
 	}
-	return found
+	return symmetric, asymmetric
 }
