@@ -22,7 +22,9 @@ type caller struct {
 	org         string
 	permissions []string
 	// bound is the namespace id that the key is bound to, empty for all.
-	bound     string
+	bound string
+	// admitted is when the key was found good; zero for who has none.
+	admitted  time.Time
 	namespace store.Namespace
 	cell      *cell
 }
@@ -171,7 +173,20 @@ func (s *Server) holder(ctx context.Context, text string) (*caller, error) {
 		return nil, unauthenticated()
 	}
 	s.touch(stored, now)
-	return &caller{actor: id, org: stored.Organization, permissions: stored.Permissions, bound: stored.Namespace}, nil
+	return &caller{actor: id, org: stored.Organization, permissions: stored.Permissions, bound: stored.Namespace, admitted: now}, nil
+}
+
+// still refuses a caller whose key was revoked while its request was on its
+// way: what takes longer than a revocation waits for proves it again.
+func (s *Server) still(ctx context.Context, c *caller) error {
+	if c.admitted.IsZero() || s.now().Sub(c.admitted) < settleAfter/2 {
+		return nil
+	}
+	key, err := s.config.Control.GetKey(ctx, c.actor)
+	if schema.CodeOf(err) == schema.CodeNotFound || (err == nil && key.RevokedAt != nil) {
+		return unauthenticated()
+	}
+	return err
 }
 
 // bearerOf authenticates a token of the engine, of one of the roles, for the
@@ -186,6 +201,13 @@ func (s *Server) bearerOf(hc huma.Context, text string, roles ...token.Role) (*c
 		return nil, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
 	}
 	if slices.Contains(claims.Namespaces, org) {
+		o, err := s.config.Control.GetOrganization(hc.Context(), org)
+		switch {
+		case schema.CodeOf(err) == schema.CodeNotFound, err == nil && o.TokensNotBefore != nil && claims.IssuedBy(*o.TokensNotBefore):
+			return nil, unauthenticated()
+		case err != nil:
+			return nil, err
+		}
 		permission := RunsRead
 		if slices.Contains(roles, token.RoleCell) {
 			permission = engineAct

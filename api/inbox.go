@@ -33,6 +33,9 @@ func (c *caller) latest(ctx context.Context, idOrName string) (store.Flow, store
 // accept keeps an event and wakes the cell. It returns only after the event is
 // on disk (invariant 6); one that was kept before is returned as it is stored.
 func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, repeated *store.Event, err error) {
+	if err := paused(in.flow); err != nil {
+		return "", nil, err
+	}
 	event := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
 		Flow: in.flow.ID, FlowVersion: in.version.Version, Digest: in.version.Digest, ReceivedAt: s.now(),

@@ -77,7 +77,11 @@ func (s *Server) createKey(ctx context.Context, c *caller, in *createKey) (*Outp
 		if err := c.owns(org); err != nil {
 			return nil, err
 		}
-		if _, err := s.config.Control.GetOrganization(ctx, org); err != nil {
+		o, err := s.config.Control.GetOrganization(ctx, org)
+		if err == nil && o.State == store.OrganizationDeleting {
+			err = schema.Errorf(schema.CodeNotFound, "there is no such organization")
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -93,6 +93,9 @@ func handle[I, O any](s *Server, op huma.Operation, a access, do func(context.Co
 			// Only the middleware puts a caller there: without one nothing is done.
 			return nil, problemOf(ctx, schema.Errorf(schema.CodeUnauthenticated, "the caller is not known"))
 		}
+		if err := s.still(ctx, c); err != nil {
+			return nil, s.failed(ctx, err)
+		}
 		out, err := do(ctx, c, in)
 		if err != nil {
 			if a.scope != scopePublic {
