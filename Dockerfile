@@ -7,7 +7,7 @@ RUN go mod download
 COPY . .
 ARG VERSION=0.1.0-dev
 ENV CGO_ENABLED=0
-RUN mkdir -p /image/bin /image/data/engine /image/data/keys /image/data/keystore /image/data/run \
+RUN mkdir -p /image/bin /image/data/engine /image/data/keys /image/data/keystore /image/data/checkpoints /image/data/run \
  && chmod -R 0700 /image/data \
  && go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /image/bin/ ./cmd/... \
  && go build -trimpath -ldflags "-s -w" -o /image/bin/tenon-setup ./deploy/setup

@@ -17,7 +17,7 @@ import (
 // another one, and ends with it; the context does then.
 func (e env) enclose(ctx context.Context, binaries string) (context.Context, *starter.Client, error) {
 	sockets := filepath.Join(e.run, "cells")
-	for _, directory := range []string{e.cells, sockets} {
+	for _, directory := range []string{e.cells, sockets, e.checkpoints} {
 		if err := os.MkdirAll(directory, 0o700); err != nil {
 			return nil, nil, schema.Errorf(schema.CodeUnavailable, "the cells' directories could not be made: %w", err)
 		}
@@ -43,13 +43,13 @@ func (e env) enclose(ctx context.Context, binaries string) (context.Context, *st
 	if err != nil {
 		return nil, nil, schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
 	}
-	readable := []string{self, e.RootKey, e.apiPublic, e.signer, e.verifier}
+	readable := []string{self, e.RootKey, e.apiPublic, e.signer, e.verifier, e.checkpointKey}
 	if e.EngineCA != "" {
 		readable = append(readable, e.EngineCA)
 	}
 	if err := confine.Apply(confine.Policy{
 		ReadOnly:  append(readable, store.TLSFiles(e.controlURL())...),
-		ReadWrite: []string{e.cellKeys, e.control, e.cells, e.run},
+		ReadWrite: []string{e.cellKeys, e.control, e.cells, e.run, e.checkpoints},
 		Bind:      []uint16{}, Children: true,
 	}, e.logger); err != nil {
 		cells.Close()

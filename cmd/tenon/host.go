@@ -12,10 +12,12 @@ import (
 
 	platformactivities "github.com/tenonhq/tenon/activities/platform"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
 	"github.com/tenonhq/tenon/worker"
+	"github.com/tenonhq/tenon/worker/notary"
 	"github.com/tenonhq/tenon/worker/supervisor"
 	"github.com/tenonhq/tenon/workflows/platform"
 )
@@ -74,6 +76,10 @@ func runHost(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
+	checkpoints, err := audit.LoadSigner(e.checkpointKey)
+	if err != nil {
+		return err
+	}
 	keys, err := keystore.Open(e.cellKeys)
 	if err != nil {
 		return err
@@ -126,7 +132,18 @@ func runHost(ctx context.Context, e env) error {
 		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Client: engine, Starter: cells, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
+	notary, err := notary.New(notary.Config{
+		Control: control, Admin: e.admin(), Signer: checkpoints, Directory: e.checkpoints, Awake: host.Awake, Logger: e.logger,
+	})
+	if err != nil {
+		return err
+	}
+	signs, stopSigning := context.WithCancel(ctx)
+	var signing sync.WaitGroup
+	signing.Go(func() { notary.Run(signs) })
 	err = host.Run(ctx, func() { e.logger.InfoContext(ctx, "the host takes cells") })
+	stopSigning()
+	signing.Wait()
 	return errors.Join(err, orphaned(cells))
 }
 

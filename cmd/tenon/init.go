@@ -9,6 +9,7 @@ import (
 	"github.com/tenonhq/tenon/api"
 	"github.com/tenonhq/tenon/cmd/internal/confine"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
@@ -38,7 +39,12 @@ func initialize(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
+	checkpoints, err := audit.EnsureSigner(e.checkpointKey)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(
+		audit.WriteKey(e.checkpointPublic, checkpoints.Public()),
 		keystore.WritePublic(e.rootPublic, root.Public()), keystore.WritePublic(e.apiPublic, apiPair.Public()),
 		token.WriteVerifier(e.verifier, signer.Verifier()),
 	); err != nil {

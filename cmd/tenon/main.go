@@ -39,7 +39,14 @@ func main() {
 			}
 		}
 		stop()
-		os.Exit(1) //nolint:gocritic // stop has run.
+		code := 1
+		if own, ok := errors.AsType[interface {
+			error
+			ExitCode() int
+		}](err); ok {
+			code = own.ExitCode()
+		}
+		os.Exit(code) //nolint:gocritic // stop has run.
 	}
 }
 
@@ -58,7 +65,7 @@ func root() *cobra.Command {
 		command("host", "Run the host, which runs the cells", runHost),
 		command("cell", "Run one cell's worker: for hosts, which hand it its keys", execCell),
 		command("engine", "Run the embedded engine", runEngine),
-		operatorTokenCommand(), credentialsCommand(), healthCommand(),
+		operatorTokenCommand(), credentialsCommand(), auditCommand(), healthCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), "tenon", version)
 			return err

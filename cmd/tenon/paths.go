@@ -13,6 +13,8 @@ type paths struct {
 	keys, cellKeys, control, cells, engine, run, logs string
 	adminKey, rootPublic, apiPublic, signer, verifier string
 	bell                                              string
+	// checkpoints are kept apart from every database; their key is the host's.
+	checkpoints, checkpointKey, checkpointPublic string
 }
 
 func pathsOf(data string) paths {
@@ -23,13 +25,15 @@ func pathsOf(data string) paths {
 		logs: filepath.Join(data, "logs"), adminKey: filepath.Join(data, "admin.key"),
 		rootPublic: filepath.Join(keys, "root.pub"), apiPublic: filepath.Join(keys, "api.pub"),
 		signer: filepath.Join(keys, "engine-token.key"), verifier: filepath.Join(keys, "engine-token.pub"),
-		bell: filepath.Join(data, "run", "bell.sock"),
+		bell:        filepath.Join(data, "run", "bell.sock"),
+		checkpoints: filepath.Join(data, "checkpoints"), checkpointKey: filepath.Join(keys, "checkpoint.key"),
+		checkpointPublic: filepath.Join(keys, "checkpoint.pub"),
 	}
 }
 
 // directories makes the data directory's folders, closed to others.
 func (p paths) directories() error {
-	for _, dir := range []string{p.keys, p.cellKeys, p.control, p.cells, p.engine, p.run, p.logs} {
+	for _, dir := range []string{p.keys, p.cellKeys, p.control, p.cells, p.engine, p.run, p.logs, p.checkpoints} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return schema.Errorf(schema.CodeUnavailable, "the data directory could not be made: %w", err)
 		}

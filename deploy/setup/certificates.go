@@ -54,7 +54,7 @@ func (s setup) certificates() error {
 
 // directories gives the services those that they write to.
 func (s setup) directories() error {
-	for _, name := range []string{"engine-data", "keystore", "run"} {
+	for _, name := range []string{"engine-data", "keystore", "checkpoints", "run"} {
 		dir := filepath.Join(s.out, name)
 		err := os.MkdirAll(dir, 0o700)
 		if err == nil {

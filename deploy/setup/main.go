@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 // The root key is the host's alone, the API key the API's (see docs/security.md).
 var held = map[string][]string{
 	"api":    {"api.key", "engine-token.pub"},
-	"host":   {"root.key", "root.pub", "api.pub", "engine-token.key", "engine-token.pub"},
+	"host":   {"root.key", "root.pub", "api.pub", "engine-token.key", "engine-token.pub", "checkpoint.key", "checkpoint.pub"},
 	"engine": {"engine-token.pub"},
 }
 

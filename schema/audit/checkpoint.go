@@ -93,8 +93,6 @@ type Series struct {
 	keys         Keys
 	last         *Checkpoint
 	found        findings
-	// Good is how many were signed by a key that is known, and follow.
-	Good int
 }
 
 // NewSeries begins with the first checkpoint of the organization.
@@ -137,8 +135,18 @@ func (s *Series) Add(c *Checkpoint) map[string]Anchor {
 		anchors[h.Chain] = Anchor{Head: h.Head, By: c.name()}
 	}
 	s.last = c
-	s.Good++
 	return anchors
+}
+
+// Follows tells whether the checkpoint holds and follows the one before, which
+// is nil for the first.
+func Follows(before, c *Checkpoint, organization string, keys Keys) error {
+	s := &Series{organization: organization, keys: keys, last: before}
+	s.Add(c)
+	if len(s.found) > 0 {
+		return s.found[0].Err()
+	}
+	return nil
 }
 
 // Last is the last checkpoint that held; nil when there is none.

@@ -160,7 +160,7 @@ func newStage(t *testing.T) *stage {
 	for name, service := range s.project.Services {
 		data := filepath.Join(s.dir, name)
 		require.NoError(t, os.MkdirAll(data, 0o700))
-		for link, to := range map[string]string{"keys": name, "keystore": "keystore", "run": "run", "engine": "engine-data"} {
+		for link, to := range map[string]string{"keys": name, "keystore": "keystore", "checkpoints": "checkpoints", "run": "run", "engine": "engine-data"} {
 			require.NoError(t, os.Symlink(filepath.Join(out, to), filepath.Join(data, link)))
 		}
 		there := strings.NewReplacer("/data/keys", filepath.Join(out, name), "/etc/tenon/tls/ca.pem", ca, "/out/init", filepath.Join(out, "init"),

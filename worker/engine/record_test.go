@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/errordetails/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -51,7 +52,10 @@ func TestOperatorsActsAreRecorded(t *testing.T) {
 	shared.record.lose(lost.org)
 	err := signal.do(bearing(t.Context(), mint(t, shared.signer, token.RoleOperator, lost.org)), conn, lost.org)
 	require.Equal(t, codes.PermissionDenied, status.Code(err))
-	require.Contains(t, err.Error(), "record")
+	require.Len(t, status.Convert(err).Details(), 1)
+	why, ok := status.Convert(err).Details()[0].(*errordetails.PermissionDeniedFailure)
+	require.True(t, ok)
+	require.Contains(t, why.GetReason(), "could not be put on the record")
 	require.Equal(t, http.StatusServiceUnavailable, newBrowser(t).login(mint(t, shared.signer, token.RoleOperator, lost.org)))
 	require.Empty(t, shared.record.of(lost.org))
 }
