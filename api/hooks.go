@@ -121,7 +121,7 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 	}
 	defer release()
 	source, err := opened.Door().GetSource(ctx, id)
-	if err == nil && source.State != rowActive {
+	if err == nil && source.State == rowDeleted {
 		err = schema.Errorf(schema.CodeNotFound, "there is no such source")
 	}
 	if err != nil {
@@ -140,6 +140,10 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 	}
 	// From here on the caller is known: the log may say whose request it was.
 	c.actor, c.org, c.cell, c.namespace.ID = source.ID, org, opened, source.Namespace
+	if source.State != rowActive {
+		return nil, schema.Errorf(schema.CodeUnavailable, "the source is suspended; nothing was kept").
+			Advise("Send the message again when the source is active.")
+	}
 	if a := message.Answer; a != nil {
 		return &received{Status: http.StatusOK, ContentType: a.ContentType, Body: a.Body}, nil
 	}
