@@ -42,7 +42,10 @@ const patience = 30 * time.Second
 type rig struct {
 	*testing.T
 	org       string
+	backend   storetest.Backend
+	made      store.Provisioned
 	api, cell *store.Cell
+	dataKey   seal.DataKey
 	data      seal.DataKeys
 	private   seal.PrivateKey
 	book      *ledger.Server
@@ -65,13 +68,13 @@ func newRig(t *testing.T, b storetest.Backend, mode ledger.Mode) *rig {
 	t.Helper()
 	org, made := b.Provision(t)
 	r := &rig{
-		T: t, org: org,
+		T: t, org: org, backend: b, made: made,
 		api: storetest.Open(t, made.API, store.SideAPI), cell: storetest.Open(t, made.Cell, store.SideCell),
 		namespace: schema.NewID(schema.PrefixNamespace),
 	}
 	key, err := seal.NewDataKey()
 	require.NoError(t, err)
-	r.data = seal.NewDataKeys(key)
+	r.dataKey, r.data = key, seal.NewDataKeys(key)
 	r.private, err = seal.NewPrivateKey()
 	require.NoError(t, err)
 	r.book, err = ledger.Start(ledger.Config{Directory: t.TempDir(), Idempotency: mode})

@@ -44,10 +44,12 @@ func TestTheTestAction(t *testing.T) {
 		assert.Equal(t, kind, f.Type)
 		assert.NotContains(t, f.Error(), "canary")
 	}
-	_, err := http.Connector().Actions["test"](t.Context(), sdk.NewCall(nil, nil, nil))
-	var f *sdk.Fault
-	require.ErrorAs(t, err, &f)
-	assert.Equal(t, sdk.FaultConfiguration, f.Type)
+	for _, settings := range []string{"", `{"base_url":"https://a.example/v1"}`} {
+		_, err := http.Connector().Actions["test"](t.Context(), sdk.NewCall(json.RawMessage(settings), nil, nil))
+		var f *sdk.Fault
+		require.ErrorAs(t, err, &f)
+		assert.Equal(t, sdk.FaultConfiguration, f.Type)
+	}
 }
 
 // call runs the action against an answer, and gives what was asked for.

@@ -15,8 +15,8 @@ func test(ctx context.Context, call *sdk.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if set.BaseURL == "" {
-		return nil, invalid(sdk.FaultConfiguration, "The connection has no base address to try the credential at", "")
+	if set.BaseURL == "" || set.TestPath == "" {
+		return nil, invalid(sdk.FaultConfiguration, "The connection has no address to try the credential at", "")
 	}
 	req, err := build(set, arguments{Method: http.MethodGet, Endpoint: endpoint(set.TestPath)})
 	if err != nil {

@@ -33,12 +33,7 @@ func dial(t *testing.T, address, searchPath string) *sql.DB {
 // owner opens one side of a cell with all rights.
 func owner(t *testing.T, b storetest.Backend, made store.Provisioned, side string) *sql.DB {
 	t.Helper()
-	if b.Name == "sqlite" {
-		return dial(t, map[string]string{"door": made.API.Door, "work": made.API.Work}[side], "")
-	}
-	u, err := url.Parse(made.API.Door)
-	require.NoError(t, err)
-	return dial(t, storetest.Postgres(t).URL(strings.TrimPrefix(u.Path, "/")), side)
+	return b.Administrator(t, made, side)
 }
 
 // unguard takes the triggers off the audit log.
