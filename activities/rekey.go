@@ -74,14 +74,7 @@ func (e *Executor) resealPairs(ctx context.Context, retiring []seal.KeyID) (clea
 	if err := work.Retire(ctx, retireCredential, ids, e.aboutKeys("key.retired", retiring, nil)); err != nil {
 		return false, err
 	}
-	broken, current := 0, e.keys.TokenKey()
-	n, err := work.ResealPaired(ctx, current[:], func(v store.SealedValue) ([]byte, error) {
-		k, err := e.tokenAgain(v)
-		if err != nil {
-			broken++
-		}
-		return k, nil
-	})
+	n, broken, err := e.resealTokens(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -96,12 +89,30 @@ func (e *Executor) resealPairs(ctx context.Context, retiring []seal.KeyID) (clea
 	return true, work.Cleaned(ctx, ids, broken, e.aboutKeys("key.unused", retiring, map[string]any{"resealed": n, "broken": broken}))
 }
 
-func (e *Executor) tokenAgain(v store.SealedValue) ([]byte, error) {
-	version, err := place.Version(v.Field)
+// resealTokens seals the OAuth2 tokens anew, whose key is derived from the pair.
+func (e *Executor) resealTokens(ctx context.Context) (n, broken int, err error) {
+	tokens, err := e.cfg.Cell.Work().ListTokens(ctx)
 	if err != nil {
-		return nil, err
+		return 0, 0, err
 	}
-	return e.keys.TokenAgain(v.Row, version, v.Sealed)
+	for _, k := range tokens {
+		if id, ok := seal.KeyOf(k.Sealed); !ok || id == e.keys.TokenKey() {
+			continue
+		}
+		again, err := e.keys.TokenAgain(k.Connection, k.Version, k.Sealed)
+		if err != nil {
+			broken++
+			continue
+		}
+		switch err := e.cfg.Cell.Work().ResealToken(ctx, k, again); schema.CodeOf(err) {
+		case "":
+			n++
+		case schema.CodeConflict: // It was refreshed meanwhile, and sealed with the current key.
+		default:
+			return n, broken, err
+		}
+	}
+	return n, broken, nil
 }
 
 // resealCredentials leaves each credential that another pair than the current one

@@ -66,6 +66,9 @@ type Limits struct {
 	// Fresh is how long a cell's keys and state are believed before they are
 	// read again; default 2 s.
 	Fresh time.Duration
+	// Settle is how long after a key was replaced what was begun under the former
+	// one still counts; then it is sealed anew. Default 30 s.
+	Settle time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -92,6 +95,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Fresh <= 0 {
 		l.Fresh = 2 * time.Second
+	}
+	if l.Settle <= 0 {
+		l.Settle = 30 * time.Second
 	}
 	return l
 }

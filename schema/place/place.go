@@ -1,7 +1,6 @@
 package place
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/tenonhq/tenon/schema/seal"
@@ -27,15 +26,6 @@ func Credential(org, connection string, version int) seal.Place {
 // (config.Custody) belongs.
 func Custody(org, connection string) seal.Place {
 	return seal.Place{Organization: org, Table: "custody", Row: connection, Field: "record"}
-}
-
-// Version is the number of a version in a place.
-func Version(field string) (int, error) {
-	n, err := strconv.Atoi(field)
-	if err != nil {
-		return 0, fmt.Errorf("place: %q is no version", field)
-	}
-	return n, nil
 }
 
 // Token is where the OAuth2 tokens of a credential's version belong. Their key is

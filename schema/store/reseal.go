@@ -44,7 +44,7 @@ type resealer func(SealedValue) ([]byte, error)
 // Reseal seals the values of the door anew that another key than the current one
 // sealed, in batches beside other work. See [Work.Reseal].
 func (d *Door) Reseal(ctx context.Context, current []byte, again func(SealedValue) ([]byte, error)) (int, error) {
-	return d.s.reseal(ctx, false, current, again)
+	return d.s.reseal(ctx, current, again)
 }
 
 // Reseal seals the values of the work side anew that another key than the
@@ -52,19 +52,13 @@ func (d *Door) Reseal(ctx context.Context, current []byte, again func(SealedValu
 // repeated. A value that was changed meanwhile keeps its change; one for which
 // again returns nil stays. It returns how many were sealed anew.
 func (w *Work) Reseal(ctx context.Context, current []byte, again func(SealedValue) ([]byte, error)) (int, error) {
-	return w.s.reseal(ctx, false, current, again)
+	return w.s.reseal(ctx, current, again)
 }
 
-// ResealPaired is [Work.Reseal] for what is sealed with keys that are derived
-// from the credential pair.
-func (w *Work) ResealPaired(ctx context.Context, current []byte, again func(SealedValue) ([]byte, error)) (int, error) {
-	return w.s.reseal(ctx, true, current, again)
-}
-
-func (s *side) reseal(ctx context.Context, pair bool, current []byte, again resealer) (int, error) {
+func (s *side) reseal(ctx context.Context, current []byte, again resealer) (int, error) {
 	total := 0
 	for _, c := range sealedOf(s.chain) {
-		if c.pair != pair {
+		if c.pair {
 			continue
 		}
 		n, err := s.resealColumn(ctx, c, current, again)

@@ -10,7 +10,8 @@ type sealedColumn struct {
 	from string
 	// placed is the table of the place; row and field are expressions.
 	placed, row, field string
-	// pair: sealed with a key that is derived from the credential pair.
+	// pair: sealed with a key that is derived from the credential pair, and sealed
+	// anew with that pair ([Work.ResealToken]).
 	pair bool
 }
 
