@@ -21,6 +21,8 @@ type cell struct {
 	keys   seal.DataKeys
 	public seal.PublicKey
 	mark   *mark
+	// retiring and pairs are the keys that nothing may stay under.
+	retiring, pairs []seal.KeyID
 }
 
 // cells opens cells when they are asked for and closes those that are not.
@@ -118,6 +120,7 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 		c.opened(org)
 	}
 	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic, mark: &s.mark}
+	s.cell.retiring, s.cell.pairs = keys.Retiring, keys.RetiringPairs
 	s.checked = now
 	return s.cell, nil
 }
@@ -145,14 +148,10 @@ func provisioning() error {
 }
 
 func (c *cells) unwrap(ctx context.Context, org string) (keystore.APICell, error) {
-	entry, err := c.config.Keys.Get(ctx, org)
+	keys, err := c.config.Keys.OpenForAPI(ctx, org, c.config.APIKey)
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		return keystore.APICell{}, provisioning()
 	}
-	if err != nil {
-		return keystore.APICell{}, err
-	}
-	keys, err := entry.OpenForAPI(c.config.APIKey)
 	if err != nil {
 		return keystore.APICell{}, schema.Errorf(schema.CodeInternal, "the cell's keys do not open: %w", err)
 	}

@@ -65,6 +65,7 @@ func New(c Config) (*Server, error) {
 	mux.HandleFunc("/", s.unknown(mux))
 	s.handler = s.observe(s.crossOrigin(mux))
 	s.work.Go(s.janitor)
+	s.work.Go(s.custodian)
 	s.work.Go(s.recordRefusals)
 	s.work.Go(s.rotations.run)
 	return s, nil
@@ -95,7 +96,6 @@ func (s *Server) register() {
 	s.registerCredentials()
 	s.registerSettings()
 	s.registerSources()
-	s.registerSourceSecrets()
 	s.registerFlows()
 	s.registerPauses()
 	s.registerCalls()
@@ -106,6 +106,7 @@ func (s *Server) register() {
 	s.registerAudit()
 	s.registerActs()
 	s.registerCodec()
+	s.registerCellKeys()
 }
 
 // document is the OpenAPI document before its operations.
