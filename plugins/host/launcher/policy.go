@@ -71,22 +71,31 @@ func conditional() []seccomp.NameWithConditions {
 	}
 }
 
-// filter installs the policy for this thread and what it becomes. Calls by
-// another architecture's convention (int 0x80 and x32 on amd64) fall to the
-// default action; the library demands one group for that to hold.
+// filter installs the policy for this thread and what it becomes.
 func filter() error {
-	info, err := arch.GetInfo("")
+	p, err := policy("")
 	if err != nil {
 		return err
+	}
+	return seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Policy: p})
+}
+
+// policy is that of an architecture, by default of this one. Calls by another
+// architecture's convention (int 0x80 and x32 on amd64) fall to the default
+// action; the library demands one group for that to hold.
+func policy(architecture string) (seccomp.Policy, error) {
+	info, err := arch.GetInfo(architecture)
+	if err != nil {
+		return seccomp.Policy{}, err
 	}
 	names := slices.DeleteFunc(slices.Clone(allowed), func(name string) bool {
 		_, known := info.SyscallNames[name]
 		return !known // not every architecture has the old names
 	})
-	return seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Policy: seccomp.Policy{
+	return seccomp.Policy{
 		DefaultAction: seccomp.ActionErrno,
 		Syscalls: []seccomp.SyscallGroup{{
 			Action: seccomp.ActionAllow, Names: names, NamesWithCondtions: conditional(),
 		}},
-	}})
+	}, nil
 }

@@ -44,6 +44,8 @@ func main() {
 	switch mode {
 	case "silent":
 		forever()
+	case "int80": // Outside of any sandbox.
+		fmt.Println(int80(20) > 0)
 	case "garbage":
 		fmt.Println("\x1b]0;owned\a not a handshake")
 		forever()
