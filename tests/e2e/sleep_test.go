@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+)
+
+// cellProcesses are the processes of cells among those below a root.
+func (p *platform) cellProcesses(t *testing.T, root int) []string {
+	t.Helper()
+	var out []string
+	for _, name := range p.below(t, root) {
+		switch {
+		case name == "tenon-cell", name == "tenon-launcher", name == "tenon-eval", strings.HasPrefix(name, "tenon-connector"):
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (p *platform) sleeps(t *testing.T) {
+	t.Helper()
+	eventually(t, 30*time.Second, "the cell sleeps", func() bool { return len(p.cellProcesses(t, p.cmd.Process.Pid)) == 0 })
+}
+
+// TestACellSleepsAndWakes leaves a cell alone until no process of it is left,
+// though two of its runs wait. It wakes by itself when the first of them is due,
+// and by an event and a command whose bells nobody hears.
+func TestACellSleepsAndWakes(t *testing.T) {
+	t.Parallel()
+	for _, db := range databases() {
+		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t, append(db.env(t), "TENON_CELL_IDLE=1s")...)
+			p.start(t)
+			const wait = 20 * time.Second
+			s := newShop(t, p, ledger.Keys, map[string]string{
+				"now": billing(""), "later": billing(waiting(wait)), "long": billing(waiting(time.Hour)),
+			})
+			p.sleeps(t) // There was nothing to do yet.
+			s.accepted(t, "now", "first")
+			s.accepted(t, "long", "never")
+			s.accepted(t, "later", "due")
+			asked := time.Now()
+			s.reach(t, 20*time.Second, "waiting", 2)
+			s.reach(t, 20*time.Second, "completed", 1)
+			p.sleeps(t)
+			require.Less(t, time.Since(asked), wait, "it slept before the wait was over")
+			s.reach(t, wait, "completed", 2)
+			took := time.Since(asked)
+			require.Greater(t, took, wait)
+			require.Less(t, took, wait+5*time.Second, "the wait is over in time")
+			s.bills(t, "first", "due")
+
+			p.sleeps(t)
+			require.NoError(t, os.Remove(filepath.Join(p.data, "run", "bell.sock")))
+			lost := time.Now()
+			s.accepted(t, "now", "unheard")
+			s.reach(t, 20*time.Second, "completed", 3)
+			require.Less(t, time.Since(lost), 10*time.Second, "the sweep finds it")
+			p.sleeps(t)
+			for _, r := range s.runs(t) {
+				if r.State == "waiting" {
+					s.must(t, http.MethodPost, "/v1/runs/"+r.ID+"/cancel", 202, map[string]any{}, nil)
+				}
+			}
+			s.reach(t, 20*time.Second, "canceled", 1)
+			s.bills(t, "first", "due", "unheard")
+			require.NotContains(t, p.logs(), "panic")
+		})
+	}
+}

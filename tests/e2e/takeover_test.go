@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+)
+
+// takeoverPatience is within what another host must have a cell.
+const takeoverPatience = 15 * time.Second
+
+// anotherHost starts a host with a directory of its own for what is this
+// process's; keys and databases are those of the platform.
+func (p *platform) anotherHost(t *testing.T) (pid int, log func() string) {
+	t.Helper()
+	data := filepath.Join(t.TempDir(), "data")
+	require.NoError(t, os.Mkdir(data, 0o700))
+	for _, shared := range []string{"keys", "keystore", "control", "cells"} {
+		require.NoError(t, os.Symlink(filepath.Join(p.data, shared), filepath.Join(data, shared)))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(data, "run"), 0o700))
+	said, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	cmd := exec.Command(bin(t, "tenon"), "host", "--data", data, "--engine-address", p.engine)
+	cmd.Env = append(append(os.Environ(), p.env...), "TENON_LOG_LEVEL=info")
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	require.NoError(t, cmd.Start())
+	log = func() string {
+		text, err := os.ReadFile(said.Name())
+		require.NoError(t, err)
+		return string(text)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = said.Close()
+		if t.Failed() {
+			t.Logf("the log of the other host:\n%s", log())
+		}
+	})
+	eventually(t, 20*time.Second, "the other host takes cells", func() bool { return strings.Contains(log(), "the host takes cells") })
+	return cmd.Process.Pid, log
+}
+
+// TestAnotherHostTakesOver kills a host that nobody starts again: another has
+// its cell within 15 s. Then that one is paused in the middle of a call, with
+// its cell, and the first takes over; when the cell wakes up and has the answer
+// to its call, it may not write it, and ends.
+func TestAnotherHostTakesOver(t *testing.T) {
+	t.Parallel()
+	for _, db := range databases() {
+		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
+			env := db.env(t)
+			p := newPlatform(t, append(slices.Clone(env), "TENON_CELL_IDLE=0", "TENON_LOG_LEVEL=warn")...)
+			p.start(t)
+			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
+			s.accepted(t, "now", "a")
+			s.reach(t, 20*time.Second, "completed", 1)
+			other, log := p.anotherHost(t)
+
+			require.NoError(t, syscall.Kill(p.cmd.Process.Pid, syscall.SIGSTOP)) // It would start the host again.
+			require.NoError(t, syscall.Kill(p.pid(t, "host"), syscall.SIGKILL))
+			killed := time.Now()
+			s.accepted(t, "now", "b")
+			s.reach(t, 2*takeoverPatience, "completed", 2)
+			require.Less(t, time.Since(killed), takeoverPatience)
+			require.Contains(t, p.cellProcesses(t, other), "tenon-cell")
+			require.NoError(t, syscall.Kill(p.cmd.Process.Pid, syscall.SIGCONT))
+			eventually(t, 20*time.Second, "the host comes back", func() bool {
+				for _, name := range p.processes(t) {
+					if name == "host" {
+						return true
+					}
+				}
+				return false
+			})
+
+			require.NoError(t, s.books.Control(ledger.Control{Count: 1, StallMS: 3000, When: ledger.Before}))
+			s.accepted(t, "now", "c")
+			s.stalled(t, 1)
+			paused := p.below(t, other)
+			for pid := range paused {
+				require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+			}
+			stopped := time.Now()
+			s.reach(t, 2*takeoverPatience, "completed", 3)
+			require.Less(t, time.Since(stopped), takeoverPatience)
+			require.Contains(t, p.cellProcesses(t, p.cmd.Process.Pid), "tenon-cell")
+			for pid := range paused {
+				if pid != other { // The cell finds out by itself.
+					require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+				}
+			}
+			eventually(t, 20*time.Second, "the former owner may not write", func() bool {
+				return strings.Contains(log(), "another process owns the cell now")
+			})
+			require.NoError(t, syscall.Kill(other, syscall.SIGCONT))
+			eventually(t, 20*time.Second, "the former owner ends", func() bool { return len(p.cellProcesses(t, other)) == 0 })
+
+			s.accepted(t, "now", "d")
+			s.reach(t, 20*time.Second, "completed", 4)
+			require.Len(t, s.runs(t), 4)
+			s.bills(t, "a", "b", "c", "d")
+			require.NotContains(t, p.logs()+log(), "panic")
+			require.Less(t, p.stop(t), 15*time.Second)
+			s.verifyAudit(t, env)
+		})
+	}
+}
