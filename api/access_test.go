@@ -89,6 +89,8 @@ func body(id string) string {
 		"create-namespace":    `{"name":"next"}`,
 		"create-connection":   `{"name":"next","connector":"http"}`,
 		"update-connection":   `{"state":"suspended"}`,
+		"update-flow":         `{"state":"active"}`,
+		"update-source":       `{"state":"active"}`,
 		"put-credential":      `{"values":{"token":"x"}}`,
 		"create-source":       `{"name":"next","flow":"billing"}`,
 		"deploy-flow":         `{"document":{}}`,

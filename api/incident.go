@@ -58,11 +58,11 @@ func (s *Server) registerIncident() {
 const settleAfter = 250 * time.Millisecond
 
 func (s *Server) revokeEverything(ctx context.Context, c *caller, in *OrganizationPath) (*Output[Revoked], error) {
-	if err := c.owns(in.Organization); err != nil {
-		return nil, err
-	}
 	if c.bound != "" {
 		return nil, schema.Errorf(schema.CodeForbidden, "a key of one namespace cannot revoke what belongs to all of them")
+	}
+	if err := c.owns(in.Organization); err != nil {
+		return nil, err
 	}
 	// What lets somebody in goes first: nothing new is begun behind it.
 	at := s.now()

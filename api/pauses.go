@@ -18,8 +18,8 @@ type updateFlow struct {
 }
 
 type updateSource struct {
-	sourcePath
-	Body struct {
+	Source string `path:"source" maxLength:"64"`
+	Body   struct {
 		State string `json:"state" enum:"active,suspended"`
 	}
 }
