@@ -40,6 +40,9 @@ type Config struct {
 	// PlaintextCredentials also takes credentials in clear over TLS and seals
 	// them on arrival; false takes those sealed by the client only.
 	PlaintextCredentials bool
+	// ClientCertificates says that the listener asks for client certificates;
+	// without it there is no source with the verifier mtls.
+	ClientCertificates bool
 	// Limits bound what one process takes on; zero fields take their default.
 	Limits Limits
 }

@@ -140,6 +140,10 @@ func (s *Server) createSource(ctx context.Context, c *caller, in *createSource) 
 	if err != nil {
 		return nil, err
 	}
+	if in.Body.Verifier == config.VerifierMTLS && !s.config.ClientCertificates {
+		return nil, schema.Errorf(schema.CodeInvalid, "this server does not ask for client certificates").At("/verifier").
+			Advise("Set client-certificates where TLS ends in the API itself, or choose another verifier.")
+	}
 	now := s.now()
 	how, generated, err := describe(in, now)
 	if err != nil {

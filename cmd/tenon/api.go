@@ -29,6 +29,7 @@ func serveAPI(ctx context.Context, e env) error {
 	if err := confine.Apply(confine.Policy{
 		ReadOnly:  append([]string{e.APIKey, e.verifier, e.cellKeys}, store.TLSFiles(e.controlURL())...),
 		ReadWrite: []string{e.control, e.cells, e.run},
+		Keep:      confine.Listening(e.API),
 	}, e.logger); err != nil {
 		return err
 	}
@@ -57,12 +58,13 @@ func serveAPI(ctx context.Context, e env) error {
 	server, err := api.New(api.Config{
 		Control: control, Keys: keys, APIKey: private, Operators: verifier, Connectors: connectors.Builtin(),
 		Bell: bells.ring, EngineUI: e.UIURL, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials,
+		ClientCertificates: e.ClientCertificates,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = server.Close() }()
-	return listenAndServe(ctx, e.API, certificate, server.Handler(), e.logger)
+	return listenAndServe(ctx, e.API, e.tlsConfig(certificate), server.Handler(), e.logger)
 }
 
 func (e env) certificate() (*tls.Certificate, error) {
@@ -76,15 +78,28 @@ func (e env) certificate() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-func listenAndServe(ctx context.Context, address string, certificate *tls.Certificate, handler http.Handler, logger *slog.Logger) error {
+// tlsConfig is nil without a certificate. A client's certificate is asked for
+// where the settings say so; which ones count is for each webhook source to say.
+func (e env) tlsConfig(certificate *tls.Certificate) *tls.Config {
+	if certificate == nil {
+		return nil
+	}
+	c := &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if e.ClientCertificates {
+		c.ClientAuth = tls.RequestClientCert
+	}
+	return c
+}
+
+func listenAndServe(ctx context.Context, address string, secured *tls.Config, handler http.Handler, logger *slog.Logger) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return schema.Errorf(schema.CodeUnavailable, "the API could not listen on %s: %w", address, err).
 			Advise("Is it running already? Otherwise choose another api-address.")
 	}
-	if certificate != nil {
-		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	if secured != nil {
+		listener = tls.NewListener(listener, secured)
 	}
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,

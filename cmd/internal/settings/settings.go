@@ -1,12 +1,13 @@
 package settings
 
 import (
-	"os"
+	"errors"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/tenonhq/tenon/cmd/internal/custody"
 	"github.com/tenonhq/tenon/schema"
 )
 
@@ -25,6 +26,8 @@ type Settings struct {
 	APIURL, UIURL string
 	// TLSCert and TLSKey are files; without them the API listens on loopback only.
 	TLSCert, TLSKey string
+	// ClientCertificates asks clients of the API for one, and demands none.
+	ClientCertificates bool
 	// APICA is the authority to verify the API with, empty for the system's.
 	APICA string
 	// EngineCert and EngineKey are files; without them the engine and its web
@@ -35,7 +38,8 @@ type Settings struct {
 	EngineCA  string
 	LogFormat string
 	LogLevel  string
-	// RootKey and APIKey are files with private keys.
+	// RootKey and APIKey are files with private keys, or providers' keys that
+	// wrap them.
 	RootKey, APIKey string
 	// PlaintextCredentials also takes credentials in clear over TLS or loopback.
 	PlaintextCredentials bool
@@ -85,6 +89,10 @@ func build(v map[string]string) (Settings, error) {
 		Data: data, API: v["api-address"], UI: v["ui-address"], Engine: v["engine-address"],
 		TLSCert: v["tls-cert"], TLSKey: v["tls-key"], LogFormat: v["log-format"], LogLevel: v["log-level"],
 		RootKey: v["root-key"], APIKey: v["api-key"], PlaintextCredentials: v["plaintext-credentials"] == "true",
+		ClientCertificates: v["client-certificates"] == "true",
+	}
+	if s.ClientCertificates && s.TLSCert == "" {
+		return Settings{}, schema.Errorf(schema.CodeInvalid, "setting client-certificates needs tls-cert: a certificate counts where TLS ends in the API itself")
 	}
 	if s.CellIdle, err = time.ParseDuration(v["cell-idle"]); err != nil {
 		return Settings{}, schema.Errorf(schema.CodeInvalid, "setting cell-idle must be a duration")
@@ -101,7 +109,10 @@ func build(v map[string]string) (Settings, error) {
 	if s.APIKey == "" {
 		s.APIKey = filepath.Join(data, "keys", "api.key")
 	}
-	if sameFile(s.RootKey, s.APIKey) {
+	if err := errors.Join(custody.Check("root-key", s.RootKey), custody.Check("api-key", s.APIKey)); err != nil {
+		return Settings{}, err
+	}
+	if custody.Same(s.RootKey, s.APIKey) {
 		return Settings{}, schema.Errorf(schema.CodeInvalid, "settings root-key and api-key must name different keys: the API never holds the root key")
 	}
 	s.APICA, s.EngineCA, s.EngineCert, s.EngineKey = v["api-ca"], v["engine-ca"], v["engine-tls-cert"], v["engine-tls-key"]
@@ -140,16 +151,4 @@ func (s Settings) checkTLS() error {
 		return schema.Errorf(schema.CodeInvalid, "setting ui-address must be a loopback address, such as 127.0.0.1:8233, unless engine-tls-cert and engine-tls-key are given")
 	}
 	return nil
-}
-
-func sameFile(a, b string) bool {
-	if filepath.Clean(a) == filepath.Clean(b) {
-		return true
-	}
-	ia, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	ib, err := os.Stat(b)
-	return err == nil && os.SameFile(ia, ib)
 }

@@ -28,6 +28,7 @@ func table() []setting {
 		{name: "api-ca", doc: "Certificate authority file of the API, PEM, when it is not one of the system's."},
 		{name: "tls-cert", doc: "Certificate file of the API, PEM."},
 		{name: "tls-key", doc: "Key file of that certificate, PEM."},
+		{name: "client-certificates", fallback: "false", doc: "Ask clients of the API for a certificate, without which none is refused: webhook sources with the verifier mtls need it. Only with tls-cert.", check: oneOf("true", "false")},
 		{name: "engine-address", fallback: "127.0.0.1:7233", doc: "Where the engine's frontend listens, or where it is reached; beyond loopback only with engine-ca, and to listen with engine-tls-cert.", check: address},
 		{name: "engine-ca", doc: "Certificate authority file of the engine, PEM; with it the engine is reached over verified TLS."},
 		{name: "engine-tls-cert", doc: "Certificate file of the engine's frontend and web interface, PEM; with engine-ca."},
@@ -36,8 +37,8 @@ func table() []setting {
 		{name: "ui-url", doc: "Where browsers reach the engine's web interface, when not at ui-address; https beyond loopback.", check: webURL},
 		{name: "log-format", fallback: "text", doc: "text or json.", check: oneOf("text", "json")},
 		{name: "log-level", fallback: "info", doc: "debug, info, warn or error.", check: oneOf("debug", "info", "warn", "error")},
-		{name: "root-key", doc: "File of the root private key, mode 0600; default DATA/keys/root.key."},
-		{name: "api-key", doc: "File of the API private key, mode 0600; default DATA/keys/api.key. Not the same as root-key."},
+		{name: "root-key", doc: "File of the root private key, mode 0600, default DATA/keys/root.key; or a key that wraps it, in DATA/keys/root.wrapped: hashivault://, awskms://, gcpkms:// or azurekeyvault://."},
+		{name: "api-key", doc: "The same for the API private key, default DATA/keys/api.key, wrapped in DATA/keys/api.wrapped. Not the same as root-key."},
 		{name: "cell-idle", fallback: "1m", doc: "How long a cell has nothing to do before it sleeps: its processes end, and it wakes by what comes in or is due. From 1s to 24h; 0 keeps cells awake.", check: idle},
 		{name: "plaintext-credentials", fallback: "true", doc: "Also take credentials in clear, sealed on arrival; false takes those sealed by the client only.", check: oneOf("true", "false")},
 	}
