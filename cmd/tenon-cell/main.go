@@ -14,11 +14,13 @@ import (
 	"github.com/tenonhq/tenon/cmd/internal/confine"
 	"github.com/tenonhq/tenon/cmd/internal/logging"
 	"github.com/tenonhq/tenon/plugins/host"
+	"github.com/tenonhq/tenon/plugins/host/probe"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/worker"
 )
 
 func main() {
+	probe.Arm()
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "tenon-cell:", err)
 		os.Exit(1)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/cmd/internal/confine"
+	"github.com/tenonhq/tenon/plugins/host/probe"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
@@ -63,6 +64,7 @@ type addresses struct {
 }
 
 func main() {
+	probe.Arm()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -117,6 +119,7 @@ func confined(set settings, logger *slog.Logger) error {
 	}
 	return confine.Apply(confine.Policy{
 		ReadOnly: append(store.TLSFiles(set.PostgresURL), self), ReadWrite: []string{set.Directory},
+		Keep: confine.Listening(set.Frontend, set.UI),
 	}, logger)
 }
 

@@ -6,8 +6,12 @@ import (
 	"os"
 
 	"github.com/tenonhq/tenon/plugins/host/launcher"
+	"github.com/tenonhq/tenon/plugins/host/probe"
 )
 
 func main() {
+	if len(os.Args) > 2 { // Not what it starts again as, to become another program.
+		probe.Arm()
+	}
 	os.Exit(launcher.Main(os.Args))
 }

@@ -6,9 +6,11 @@ package main
 import (
 	"os"
 
+	"github.com/tenonhq/tenon/plugins/host/probe"
 	"github.com/tenonhq/tenon/worker/process/starter"
 )
 
 func main() {
+	probe.Arm()
 	os.Exit(starter.Main(os.Args[1:]))
 }

@@ -30,6 +30,7 @@ func serveAPI(ctx context.Context, e env) error {
 		ReadOnly:  append([]string{e.APIKey, e.verifier, e.cellKeys}, store.TLSFiles(e.controlURL())...),
 		ReadWrite: []string{e.control, e.cells, e.run},
 		Keep:      confine.Listening(e.API),
+		Keep:      confine.Listening(e.API),
 	}, e.logger); err != nil {
 		return err
 	}

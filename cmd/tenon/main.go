@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenonhq/tenon/cmd/internal/logging"
 	"github.com/tenonhq/tenon/cmd/internal/settings"
+	"github.com/tenonhq/tenon/plugins/host/probe"
 	"github.com/tenonhq/tenon/schema"
 )
 
@@ -22,6 +23,7 @@ import (
 var version = "0.1.0-dev"
 
 func main() {
+	probe.Arm()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal drains; a second one ends this process as it would any
@@ -65,7 +67,7 @@ func root() *cobra.Command {
 		command("host", "Run the host, which runs the cells", runHost),
 		command("cell", "Run one cell's worker: for hosts, which hand it its keys", execCell),
 		command("engine", "Run the embedded engine", runEngine),
-		operatorTokenCommand(), credentialsCommand(), auditCommand(), healthCommand(),
+		operatorTokenCommand(), credentialsCommand(), organizationsCommand(), auditCommand(), healthCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), "tenon", version)
 			return err

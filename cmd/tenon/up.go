@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/natefinch/lumberjack.v2"
 
+	"github.com/tenonhq/tenon/cmd/internal/confine"
 	"github.com/tenonhq/tenon/cmd/internal/logging"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/worker/process"
@@ -42,6 +43,10 @@ type parent struct {
 }
 
 func up(ctx context.Context, e env) error {
+	// Its environment may hold the address of a database.
+	if err := confine.Hide(); err != nil {
+		return err
+	}
 	p := parent{env: e, began: time.Now()}
 	var err error
 	if p.bin, err = os.Executable(); err != nil {

@@ -1,0 +1,6 @@
+//go:build !probe
+
+package probe
+
+// Arm does nothing.
+func Arm() {}
