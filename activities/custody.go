@@ -126,8 +126,33 @@ func (c *custodian) draft(action, connection, namespace string, detail map[strin
 // a newer version is saved (invariants 1 and 3). The error is another one than
 // CodeRefused when the suspension could not be recorded.
 func (c *custodian) suspend(ctx context.Context, conn store.Connection, version int, reason string) error {
+	return c.stop(ctx, conn, reason, func(k *config.Custody) int { return max(version, conn.CredentialVersion, k.Entered) })
+}
+
+// exhausted stops one version of a credential that has come to its end, by the
+// word of who issued it. With no newer one the connection is suspended.
+func (c *custodian) exhausted(ctx context.Context, conn store.Connection, version int, reason string) error {
+	newer := false
 	err := c.change(ctx, conn.ID, conn.Namespace, 0, func(k *config.Custody) ([]store.AuditDraft, bool) {
-		version = max(version, conn.CredentialVersion, k.Entered)
+		if newer = max(conn.CredentialVersion, k.Entered) > version; !newer || k.Floor > version {
+			return nil, false
+		}
+		k.Floor = version + 1
+		return []store.AuditDraft{c.draft("credential.exhausted", conn.ID, conn.Namespace, map[string]any{"version": version, "reason": reason})}, true
+	})
+	switch {
+	case err != nil:
+		return err
+	case newer:
+		return schema.Errorf(schema.CodeRefused, "version %d of the credential is at its end: %s", version, reason)
+	}
+	return c.stop(ctx, conn, reason, func(*config.Custody) int { return version })
+}
+
+// stop suspends a connection up to a version.
+func (c *custodian) stop(ctx context.Context, conn store.Connection, reason string, upTo func(*config.Custody) int) error {
+	err := c.change(ctx, conn.ID, conn.Namespace, 0, func(k *config.Custody) ([]store.AuditDraft, bool) {
+		version := upTo(k)
 		if k.Suspension != nil && k.Suspension.Version >= version {
 			return nil, false
 		}
@@ -160,7 +185,7 @@ func (c *custodian) choose(ctx context.Context, conn connection) (row *store.Cre
 	if err != nil {
 		return nil, false, err
 	}
-	if k.Suspension != nil && (len(live) == 0 || live[0].Version <= k.Suspension.Version) {
+	if k.Suspension != nil && (len(live) == 0 || k.Suspension.Of(live[0].Version)) {
 		return nil, false, suspended(conn.row.ID, k.Suspension.Reason)
 	}
 	switch {
@@ -186,7 +211,7 @@ func (c *custodian) choose(ctx context.Context, conn connection) (row *store.Cre
 	if k.Proof.Of(newest.Version, config.ProofProven) {
 		return &newest, false, nil
 	}
-	if len(live) > 1 && live[1].Version >= k.Floor && !k.Proof.Of(newest.Version, config.ProofTrial) {
+	if len(live) > 1 && live[1].Version >= k.Floor && !k.Suspension.Of(live[1].Version) && !k.Proof.Of(newest.Version, config.ProofTrial) {
 		// Until the test call has shown that the new one works, or when it has
 		// shown that it does not.
 		return &live[1], false, nil

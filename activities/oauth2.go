@@ -34,7 +34,7 @@ func (a *attempt) authorize(ctx context.Context, version int, c *broker.Credenti
 		c.Wipe()
 		var known *schema.Error
 		if errors.As(err, &known) && known.Code == schema.CodeRefused && !errors.Is(err, tokens.ErrEndpoint) && a.version == 0 {
-			return a.e.custody.suspend(ctx, conn, version, known.Message)
+			return a.e.custody.exhausted(ctx, conn, version, known.Message)
 		}
 		return err
 	}

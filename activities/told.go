@@ -28,7 +28,8 @@ func (e *Executor) Told(ctx context.Context, cmd store.Command, told config.Cred
 			k.Floor = max(k.Floor, told.Lowest)
 			k.Proof = &config.Proof{Version: told.Version, State: config.ProofPending, At: e.now()}
 			if k.Suspension != nil && k.Suspension.Version < told.Version {
-				k.Suspension = nil
+				// What was suspended is not used while the new one is tested.
+				k.Floor, k.Suspension = max(k.Floor, k.Suspension.Version+1), nil
 				return []store.AuditDraft{e.custody.draft("connection.resumed", told.Connection, cmd.Namespace, map[string]any{"version": told.Version})}, true
 			}
 		case config.CredentialRevoked:

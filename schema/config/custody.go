@@ -74,10 +74,14 @@ func (p *Proof) Of(version int, state string) bool {
 }
 
 // Suspension says that somebody tampered with the credential or with what it
-// may be used for. It ends when a newer version is saved.
+// may be used for, or that who issued it takes it no more. It ends when a newer
+// version is saved.
 type Suspension struct {
 	// Version is the last that was entered when it began.
 	Version int       `json:"version"`
 	At      time.Time `json:"at"`
 	Reason  string    `json:"reason"`
 }
+
+// Of tells whether the version may not be used for it.
+func (s *Suspension) Of(version int) bool { return s != nil && version <= s.Version }
