@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -18,6 +19,9 @@ const (
 	// wakeLead is how long before the next timer a cell wakes, so that it fires
 	// in time.
 	wakeLead = time.Second
+	// slimAfter is how long a cell has nothing to do before it gives the memory
+	// back that it does not need for that.
+	slimAfter = 5 * time.Second
 	// lookEvery is the pause between two looks whether the cell may sleep.
 	lookEvery = 2 * time.Second
 )
@@ -29,10 +33,11 @@ type rest struct {
 	// since is when there was work last, looked when it was last made sure that
 	// there is none.
 	since, looked time.Time
+	slim          bool
 }
 
 // worked is told of work.
-func (q *rest) worked() { q.since = time.Now() }
+func (q *rest) worked() { q.since, q.slim = time.Now(), false }
 
 // doze asks for sleep when it is time and the cell has nothing to do.
 func (r *relay) doze(ctx context.Context) {
@@ -40,6 +45,10 @@ func (r *relay) doze(ctx context.Context) {
 	now := time.Now()
 	if r.busy() {
 		q.worked()
+	}
+	if !q.slim && now.Sub(q.since) >= slimAfter {
+		q.slim = true
+		debug.FreeOSMemory()
 	}
 	if q.after <= 0 || now.Sub(q.since) < q.after || now.Sub(q.looked) < lookEvery {
 		return

@@ -214,6 +214,30 @@ func TestIdleDeathIsNobodysFault(t *testing.T) {
 	require.EqualValues(t, 2, f.starts.Load())
 }
 
+// TestBatchesOneAtATimeShareAProcess starts no second one for them.
+func TestBatchesOneAtATimeShareAProcess(t *testing.T) {
+	t.Parallel()
+	p, f := newPool(t, 2, 10*time.Second)
+	for range 3 {
+		requireHealthy(t, p)
+	}
+	require.EqualValues(t, 1, f.starts.Load())
+}
+
+// TestAnIdlePoolHasNoProcess ends the process when no more batches come, and
+// starts another when they do.
+func TestAnIdlePoolHasNoProcess(t *testing.T) {
+	t.Parallel()
+	f := &fleet{}
+	p := evaluate.NewPool(evaluate.Config{Start: f.start, Size: 2, IdleAfter: 100 * time.Millisecond})
+	t.Cleanup(p.Close)
+	requireHealthy(t, p)
+	require.Eventually(t, func() bool { return len(f.processes()) == 0 }, 10*time.Second, 10*time.Millisecond)
+	before := f.starts.Load()
+	requireHealthy(t, p)
+	require.Equal(t, before+1, f.starts.Load())
+}
+
 func TestCanceledBatch(t *testing.T) {
 	t.Parallel()
 	p, _ := newPool(t, 1, 10*time.Second)

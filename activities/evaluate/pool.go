@@ -33,6 +33,8 @@ type Config struct {
 	// itself bounds a batch to [jq.ProcessorTime]; this stands behind it and is
 	// longer, so that a busy machine does not fail an innocent batch.
 	BatchTimeout time.Duration
+	// IdleAfter ends the processes once no batch came for so long; 0 keeps them.
+	IdleAfter time.Duration
 }
 
 // Pool sends batches to evaluator processes. A process has one batch at a time,
@@ -47,6 +49,7 @@ type Pool struct {
 	life context.Context
 	end  context.CancelFunc
 	once sync.Once
+	idle *time.Timer
 }
 
 // NewPool returns a pool without any process yet.
@@ -62,6 +65,8 @@ func NewPool(c Config) *Pool {
 	for range c.Size {
 		p.slots <- &slot{}
 	}
+	p.idle = time.AfterFunc(time.Hour, p.rest)
+	p.idle.Stop()
 	return p
 }
 
@@ -104,6 +109,7 @@ func (p *Pool) Eval(ctx context.Context, b Batch) (Result, error) {
 func (p *Pool) Close() {
 	p.once.Do(func() {
 		p.end()
+		p.idle.Stop()
 		for range p.config.Size {
 			s := <-p.slots
 			s.stop()
@@ -117,7 +123,7 @@ func (p *Pool) take(ctx context.Context) (*slot, error) {
 	}
 	select {
 	case s := <-p.slots:
-		return s, nil
+		return p.running(s), nil
 	case <-p.life.Done():
 		return nil, unavailable(errClosed)
 	case <-ctx.Done():
@@ -125,7 +131,43 @@ func (p *Pool) take(ctx context.Context) (*slot, error) {
 	}
 }
 
-func (p *Pool) release(s *slot) { p.slots <- s }
+// running prefers a slot that has a process, so that as few are started as
+// batches come at a time.
+func (p *Pool) running(s *slot) *slot {
+	for range p.config.Size - 1 {
+		if s.conn != nil {
+			break
+		}
+		select {
+		case other := <-p.slots:
+			p.slots <- s
+			s = other
+		default:
+			return s
+		}
+	}
+	return s
+}
+
+func (p *Pool) release(s *slot) {
+	p.slots <- s
+	if p.config.IdleAfter > 0 && p.life.Err() == nil {
+		p.idle.Reset(p.config.IdleAfter)
+	}
+}
+
+// rest ends the processes that have no batch.
+func (p *Pool) rest() {
+	for range p.config.Size {
+		select {
+		case s := <-p.slots:
+			s.stop()
+			p.slots <- s
+		default:
+			return
+		}
+	}
+}
 
 // ready makes sure that the slot has a process, after the back-off that it owes.
 func (p *Pool) ready(ctx context.Context, s *slot) error {
