@@ -102,14 +102,20 @@ func runHost(ctx context.Context, e env) error {
 		return platformactivities.RevokeTokens(ctx, engine, name, at)
 	}
 	namespace := func(ctx context.Context, name string) error {
-		if err := platformactivities.EnsureNamespace(ctx, engine, name, namespaceRetention); err != nil || name == platform.Namespace {
+		if name == platform.Namespace {
+			return platformactivities.EnsureNamespace(ctx, engine, name, namespaceRetention)
+		}
+		o, err := control.GetOrganization(ctx, name)
+		if err == nil && o.State == store.OrganizationDeleting {
+			err = schema.Errorf(schema.CodeNotFound, "the organization is being deleted")
+		}
+		if err != nil {
+			return err
+		}
+		if err := platformactivities.EnsureNamespace(ctx, engine, name, namespaceRetention); err != nil || o.TokensNotBefore == nil {
 			return err
 		}
 		// An engine that lost its store lost what was revoked, too.
-		o, err := control.GetOrganization(ctx, name)
-		if err != nil || o.TokensNotBefore == nil {
-			return err
-		}
 		return revoke(ctx, name, *o.TokensNotBefore)
 	}
 	removed := func(ctx context.Context, name string) (bool, error) {
