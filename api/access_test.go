@@ -97,6 +97,7 @@ func body(id string) string {
 		"start-run":           `{"input":1}`,
 		"cancel-run":          `{}`,
 		"add-source-secret":   `{}`,
+		"record-engine-act":   `{"method":"X","namespace":"","workflow":"","run":"","allowed":true}`,
 		"resolve-run":         `{"effect":"eff_1","outcome":"failed"}`,
 		"decode-payloads":     `{"payloads":[]}`,
 	}[id]
@@ -149,6 +150,13 @@ func TestAccessMatrix(t *testing.T) {
 			assert.Equal(t, http.StatusUnauthorized, twice.status)
 			basic := send("", mine.path(path), with("Authorization", "Basic "+mine.all))
 			assert.Equal(t, http.StatusUnauthorized, basic.status)
+
+			if op.Scope == "engine" {
+				for _, key := range []string{mine.all, mine.bound, p.admin} {
+					assert.Equal(t, http.StatusUnauthorized, send(key, mine.path(path), with("X-Namespace", mine.org)).status, "no key opens it")
+				}
+				return
+			}
 
 			// A key with every permission but the one.
 			var rest []string

@@ -18,8 +18,10 @@ type AuditEntry audit.Record
 // AuditCheckpoint says where the chains ended at one time, signed.
 type AuditCheckpoint audit.Checkpoint
 
-// auditFilter is what a list or an export of the log can be narrowed to.
-type auditFilter struct {
+// AuditFilter is what a list or an export of the log can be narrowed to.
+// Exported, as those below: the framework fills in no unexported embedded
+// parameters.
+type AuditFilter struct {
 	Actor  string    `query:"actor" maxLength:"200"`
 	Action string    `query:"action" maxLength:"64"`
 	Target string    `query:"target" maxLength:"200"`
@@ -27,38 +29,38 @@ type auditFilter struct {
 	Until  time.Time `query:"until" doc:"Before this time, RFC 3339."`
 }
 
-func (f auditFilter) store() store.AuditFilter {
+func (f AuditFilter) store() store.AuditFilter {
 	return store.AuditFilter{Actor: f.Actor, Action: f.Action, Target: f.Target, Since: f.Since, Until: f.Until}
 }
 
-// auditNamespace narrows an organization's log to a namespace.
-type auditNamespace struct {
+// AuditNamespace narrows an organization's log to a namespace.
+type AuditNamespace struct {
 	Namespace string `query:"namespace" maxLength:"64" doc:"Id or name; a key that is bound to a namespace sees that one."`
 }
 
-// auditOrganization narrows the platform's log to what concerns an organization.
-type auditOrganization struct {
+// AuditOrganization narrows the platform's log to what concerns an organization.
+type AuditOrganization struct {
 	Organization string `query:"organization" maxLength:"64"`
 }
 
 type (
 	listAudit struct {
 		Paging
-		auditNamespace
-		auditFilter
+		AuditNamespace
+		AuditFilter
 	}
 	exportAudit struct {
-		auditNamespace
-		auditFilter
+		AuditNamespace
+		AuditFilter
 	}
 	listPlatformAudit struct {
 		Paging
-		auditOrganization
-		auditFilter
+		AuditOrganization
+		AuditFilter
 	}
 	exportPlatformAudit struct {
-		auditOrganization
-		auditFilter
+		AuditOrganization
+		AuditFilter
 	}
 	listCheckpoints struct {
 		After int64 `query:"after" minimum:"0" doc:"Number of the last checkpoint that is known."`
@@ -102,7 +104,7 @@ func (s *Server) registerAudit() {
 }
 
 func (s *Server) listAudit(ctx context.Context, c *caller, in *listAudit) (*Output[List[AuditEntry]], error) {
-	t, err := s.organizationTrail(ctx, c, in.Namespace, in.auditFilter)
+	t, err := s.organizationTrail(ctx, c, in.Namespace, in.AuditFilter)
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +112,11 @@ func (s *Server) listAudit(ctx context.Context, c *caller, in *listAudit) (*Outp
 }
 
 func (s *Server) listPlatformAudit(ctx context.Context, _ *caller, in *listPlatformAudit) (*Output[List[AuditEntry]], error) {
-	return s.platformTrail(in.Organization, in.auditFilter).page(ctx, in.Paging)
+	return s.platformTrail(in.Organization, in.AuditFilter).page(ctx, in.Paging)
 }
 
 func (s *Server) exportAudit(ctx context.Context, c *caller, in *exportAudit) (*huma.StreamResponse, error) {
-	t, err := s.organizationTrail(ctx, c, in.Namespace, in.auditFilter)
+	t, err := s.organizationTrail(ctx, c, in.Namespace, in.AuditFilter)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (s *Server) exportAudit(ctx context.Context, c *caller, in *exportAudit) (*
 }
 
 func (s *Server) exportPlatformAudit(ctx context.Context, _ *caller, in *exportPlatformAudit) (*huma.StreamResponse, error) {
-	return s.export(ctx, s.platformTrail(in.Organization, in.auditFilter))
+	return s.export(ctx, s.platformTrail(in.Organization, in.AuditFilter))
 }
 
 // listCheckpoints shows the caller's own: a platform key's are the control

@@ -36,7 +36,7 @@ type strand struct {
 
 // organizationTrail is what the caller may see of its organization: all of it,
 // or its namespace.
-func (s *Server) organizationTrail(ctx context.Context, c *caller, namespace string, f auditFilter) (*trail, error) {
+func (s *Server) organizationTrail(ctx context.Context, c *caller, namespace string, f AuditFilter) (*trail, error) {
 	filter := f.store()
 	filter.Namespace = c.bound
 	if namespace != "" {
@@ -61,7 +61,7 @@ func (s *Server) organizationTrail(ctx context.Context, c *caller, namespace str
 	return t, nil
 }
 
-func (s *Server) platformTrail(organization string, f auditFilter) *trail {
+func (s *Server) platformTrail(organization string, f AuditFilter) *trail {
 	filter := f.store()
 	filter.Organization = organization
 	return &trail{open: controlDetail, chains: []*strand{{
@@ -87,6 +87,15 @@ func controlDetail(e *audit.Entry) (json.RawMessage, error) {
 		return nil, schema.Errorf(schema.CodeInternal, "the detail of an audit entry cannot be read")
 	}
 	return e.Detail, nil
+}
+
+// inClear is the detail of a control entry: what the row beside it says too.
+func inClear(detail any) ([]byte, error) {
+	text, err := json.Marshal(detail)
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeInternal, "the audit detail cannot be written: %w", err)
+	}
+	return text, nil
 }
 
 func (t *trail) show(e *audit.Entry) (audit.Record, error) {

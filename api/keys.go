@@ -105,8 +105,11 @@ func (s *Server) createKey(ctx context.Context, c *caller, in *createKey) (*Outp
 		ID: id, Organization: org, Namespace: namespace, Name: in.Body.Name, Hash: hash,
 		Permissions: in.Body.Permissions, CreatedAt: now, CreatedBy: c.actor, ExpiresAt: in.Body.ExpiresAt,
 	}
-	err = s.config.Control.CreateKey(ctx, key, store.AuditDraft{Actor: c.actor, Action: "key.create", Target: id, Namespace: namespace})
-	if err != nil {
+	draft := store.AuditDraft{Actor: c.actor, Action: "key.create", Target: id, Namespace: namespace}
+	if draft.DetailSealed, err = inClear(map[string]any{"permissions": key.Permissions, "expires_at": key.ExpiresAt}); err != nil {
+		return nil, err
+	}
+	if err := s.config.Control.CreateKey(ctx, key, draft); err != nil {
 		return nil, err
 	}
 	return answer(NewKey{Key: showKey(key), Text: string(text.Reveal())}), nil

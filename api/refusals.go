@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
@@ -138,9 +137,9 @@ func (s *Server) writeRefusals(ctx context.Context) {
 // writeRefusal writes to the organization's own log. One whose cell cannot be
 // used now has its entry in the control chain, as has nobody's.
 func (s *Server) writeRefusal(ctx context.Context, of refusal, t *tally) error {
-	detail, err := json.Marshal(t)
+	detail, err := inClear(t)
 	if err != nil {
-		return schema.Errorf(schema.CodeInternal, "a count cannot be written: %w", err)
+		return err
 	}
 	draft := store.AuditDraft{
 		Actor: of.actor, Action: of.action, Target: of.target, Namespace: of.namespace, Organization: of.organization, DetailSealed: detail,

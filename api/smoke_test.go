@@ -108,7 +108,10 @@ func mainJob(t *testing.T, p *platform) {
 			actions = append(actions, e.Action)
 		}
 	}
-	assert.Equal(t, []string{"source.create", "flow.deploy", "namespace.create", "namespace.create"}, actions)
+	assert.Equal(t, []string{
+		"route.create", "source.create", "flow.deploy", "key.create", "namespace.create", "namespace.create", "key.create",
+		"organization.activate", "organization.create",
+	}, actions)
 	_, err = p.cells[o.org].Door().VerifyAudit(t.Context())
 	require.NoError(t, err)
 }

@@ -32,7 +32,7 @@ type NewSourceSecret struct {
 }
 
 type addSecret struct {
-	sourcePath
+	SourcePath
 	Body struct {
 		Secret       string `json:"secret,omitempty" maxLength:"512" doc:"The new secret; one is generated when absent, unless the vendor makes them."`
 		RetireOthers *int   `json:"retire_others,omitempty" minimum:"0" maximum:"7776000" doc:"In how many seconds the others stop being accepted; absent: they stay until they are retired."`
@@ -45,7 +45,7 @@ func (s *Server) registerSourceSecrets() {
 	handle(s, huma.Operation{
 		OperationID: "list-source-secrets", Method: http.MethodGet, Path: "/v1/sources/{source}/secrets", Tags: tags,
 		Summary: "List the secrets of a source, without their values",
-	}, access{scope: scopeNamespace, permission: SourcesRead}, func(ctx context.Context, c *caller, in *sourcePath) (*Output[List[SourceSecret]], error) {
+	}, access{scope: scopeNamespace, permission: SourcesRead}, func(ctx context.Context, c *caller, in *SourcePath) (*Output[List[SourceSecret]], error) {
 		_, how, err := c.described(ctx, in.Source)
 		if err != nil {
 			return nil, err
@@ -129,7 +129,7 @@ func (s *Server) addSecret(ctx context.Context, c *caller, in *addSecret) (*Outp
 }
 
 func (s *Server) retireSecret(ctx context.Context, c *caller, in *struct {
-	sourcePath
+	SourcePath
 	Secret string `path:"secret" maxLength:"64"`
 },
 ) (*nothing, error) {

@@ -58,7 +58,9 @@ type createSource struct {
 	}
 }
 
-type sourcePath struct {
+// SourcePath names a source. Exported: the framework fills in no unexported
+// embedded parameters.
+type SourcePath struct {
 	Source string `path:"source" maxLength:"64"`
 }
 
@@ -89,7 +91,7 @@ func (s *Server) registerSources() {
 	})
 	handle(s, huma.Operation{
 		OperationID: "get-source", Method: http.MethodGet, Path: "/v1/sources/{source}", Tags: tags, Summary: "Show a webhook source",
-	}, access{scope: scopeNamespace, permission: SourcesRead}, func(ctx context.Context, c *caller, in *sourcePath) (*Output[Source], error) {
+	}, access{scope: scopeNamespace, permission: SourcesRead}, func(ctx context.Context, c *caller, in *SourcePath) (*Output[Source], error) {
 		row, err := c.source(ctx, in.Source)
 		if err != nil {
 			return nil, err
@@ -202,7 +204,7 @@ func describe(in *createSource, now time.Time) (how config.Source, generated str
 	return how, generated, verify.Check(how)
 }
 
-func (s *Server) deleteSource(ctx context.Context, c *caller, in *sourcePath) (*nothing, error) {
+func (s *Server) deleteSource(ctx context.Context, c *caller, in *SourcePath) (*nothing, error) {
 	row, err := c.source(ctx, in.Source)
 	if err != nil {
 		return nil, err
