@@ -55,6 +55,9 @@ var eventRows = database.NewBulk("events", "ON CONFLICT (source, dedupe_key) DO 
 	database.Column{Name: "flow", Type: database.Text},
 	database.Column{Name: "digest", Type: database.Text},
 	database.Column{Name: "payload_sealed", Type: database.Bytes},
+	database.Column{Name: "origin", Type: database.Text},
+	database.Column{Name: "lineage", Type: database.Text},
+	database.Column{Name: "order_key", Type: database.Text},
 )
 
 func (t *txn) accept(items []*acceptance) error {
@@ -63,7 +66,7 @@ func (t *txn) accept(items []*acceptance) error {
 		e := &it.event
 		rows[i] = []any{
 			micros(e.ReceivedAt), int64(e.FlowVersion), e.ID, e.Namespace, e.Source, e.Kind, e.DedupeKey, e.Flow, e.Digest,
-			blob(e.PayloadSealed),
+			blob(e.PayloadSealed), e.Origin, e.Lineage, e.OrderKey,
 		}
 	}
 	seqs, err := t.insertEvents(rows, items)
@@ -105,12 +108,14 @@ func (t *txn) insertEvents(rows [][]any, items []*acceptance) ([]int64, error) {
 	return seqs, nil
 }
 
-const selectEvents = `SELECT seq, id, namespace, source, kind, dedupe_key, flow, flow_version, digest, payload_sealed, received_at FROM events `
+const selectEvents = `SELECT seq, id, namespace, source, kind, dedupe_key, flow, flow_version, digest, payload_sealed, received_at, origin, lineage, order_key
+FROM events `
 
 func scanEvent(row scanner) (Event, error) {
 	var e Event
 	var at int64
-	err := row.Scan(&e.Seq, &e.ID, &e.Namespace, &e.Source, &e.Kind, &e.DedupeKey, &e.Flow, &e.FlowVersion, &e.Digest, &e.PayloadSealed, &at)
+	err := row.Scan(&e.Seq, &e.ID, &e.Namespace, &e.Source, &e.Kind, &e.DedupeKey, &e.Flow, &e.FlowVersion, &e.Digest, &e.PayloadSealed, &at,
+		&e.Origin, &e.Lineage, &e.OrderKey)
 	e.PayloadSealed, e.ReceivedAt = some(e.PayloadSealed), fromMicros(at)
 	return e, err
 }

@@ -34,6 +34,9 @@ type Namespace struct {
 	ID        string `bun:",pk"`
 	Name      string
 	CreatedAt time.Time
+	// RetainDays is how long payloads and journals of what has ended are kept;
+	// 0 for good.
+	RetainDays int
 }
 
 // Connection is a connector set up for one account of one system.
@@ -114,8 +117,17 @@ type Event struct {
 	Flow          string
 	FlowVersion   int
 	Digest        string
+	// PayloadSealed is empty once its time to be kept is over.
 	PayloadSealed []byte
 	ReceivedAt    time.Time
+	// Origin is the event that this one replays, empty for none.
+	Origin string
+	// Lineage is the first of the events whose effects are the same as this
+	// one's; empty for an event with effects of its own.
+	Lineage string
+	// OrderKey: the run waits for those of earlier events with the same key;
+	// empty for no order.
+	OrderKey string
 }
 
 // Command is what a person asked of a run, or did to a credential. Seq orders

@@ -51,12 +51,15 @@ type Run struct {
 	FlowVersion int
 	Digest      string
 	Straight    bool
-	Carrier     string
-	Epoch       int64
-	State       string
-	CreatedAt   time.Time
-	StartedAt   *time.Time
-	EndedAt     *time.Time
+	// OrderKey: of the runs with one key only the first that has not ended, or is
+	// uncertain, is worked on. Empty for no order.
+	OrderKey  string
+	Carrier   string
+	Epoch     int64
+	State     string
+	CreatedAt time.Time
+	StartedAt *time.Time
+	EndedAt   *time.Time
 	// DueAt is when a run that waits goes on by itself; nil for one that does not wait.
 	DueAt     *time.Time
 	ErrorType string

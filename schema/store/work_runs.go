@@ -23,16 +23,17 @@ var runRows = database.NewBulk("runs", "ON CONFLICT DO NOTHING",
 	database.Column{Name: "state", Type: database.Text},
 	database.Column{Name: "error_type", Type: database.Text},
 	database.Column{Name: "result_sealed", Type: database.Bytes},
+	database.Column{Name: "order_key", Type: database.Text},
 )
 
 const selectRuns = `SELECT seq, id, namespace, event, flow, flow_version, digest, straight, carrier, epoch, state,
-created_at, started_at, ended_at, due_at, error_type, result_sealed FROM runs `
+created_at, started_at, ended_at, due_at, error_type, result_sealed, order_key FROM runs `
 
 func scanRun(row scanner) (Run, error) {
 	var r Run
 	var created, started, ended, due int64
 	err := row.Scan(&r.EventSeq, &r.ID, &r.Namespace, &r.Event, &r.Flow, &r.FlowVersion, &r.Digest, &r.Straight, &r.Carrier,
-		&r.Epoch, &r.State, &created, &started, &ended, &due, &r.ErrorType, &r.ResultSealed)
+		&r.Epoch, &r.State, &created, &started, &ended, &due, &r.ErrorType, &r.ResultSealed, &r.OrderKey)
 	r.CreatedAt, r.StartedAt, r.EndedAt = fromMicros(created), fromMicrosAt(started), fromMicrosAt(ended)
 	r.DueAt = fromMicrosAt(due)
 	r.ResultSealed = some(r.ResultSealed)
@@ -63,10 +64,21 @@ func (w *Work) GetRun(ctx context.Context, namespace, id string) (Run, error) {
 	return single("find the run", rows, err, scanRun)
 }
 
-// OpenRuns lists the runs that are pending, running or waiting, oldest first.
+// OpenRuns lists the runs that are pending, running or waiting, oldest first,
+// without those that wait for an earlier one of their key.
 func (w *Work) OpenRuns(ctx context.Context) ([]Run, error) {
 	// The condition is the index's own, word for word.
-	rows, err := w.s.Query(ctx, selectRuns+"WHERE ended_at = 0 ORDER BY seq")
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE ended_at = 0 AND (order_key = '' OR seq IN ("+firstOfKeys+")) ORDER BY seq")
+	return collect("list the runs", rows, err, scanRun)
+}
+
+// firstOfKeys are the runs that others of their key wait for.
+const firstOfKeys = "SELECT MIN(seq) FROM runs WHERE order_key <> '' AND (ended_at = 0 OR state = 'uncertain') GROUP BY order_key"
+
+// FirstOfKeys lists, of the runs with an order key, the pending one whose turn
+// it is, for each key that has one. A key whose run is uncertain has none.
+func (w *Work) FirstOfKeys(ctx context.Context) ([]Run, error) {
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE seq IN ("+firstOfKeys+") AND state = ? ORDER BY seq", RunPending)
 	return collect("list the runs", rows, err, scanRun)
 }
 
