@@ -21,6 +21,7 @@ type cell struct {
 	keys   seal.DataKeys
 	public seal.PublicKey
 	mark   *mark
+	room   *store.Room
 	// retiring and pairs are the keys that nothing may stay under.
 	retiring, pairs []seal.KeyID
 }
@@ -105,9 +106,9 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	databases := (*store.Cell)(nil)
+	databases, room := (*store.Cell)(nil), (*store.Room)(nil)
 	if s.cell != nil {
-		databases = s.cell.Cell
+		databases, room = s.cell.Cell, s.cell.room
 	} else {
 		urls, err := config.DecodeDatabases(keys.Databases[keystore.DatabaseAPI])
 		if err != nil {
@@ -117,9 +118,10 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 		if err != nil {
 			return nil, schema.Errorf(schema.CodeUnavailable, "the cell's databases cannot be opened: %w", err)
 		}
+		room = databases.Room(c.config.Limits.Disk)
 		c.opened(org)
 	}
-	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic, mark: &s.mark}
+	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic, mark: &s.mark, room: room}
 	s.cell.retiring, s.cell.pairs = keys.Retiring, keys.RetiringPairs
 	s.checked = now
 	return s.cell, nil

@@ -72,6 +72,9 @@ type Limits struct {
 	// Settle is how long after a key was replaced what was begun under the former
 	// one still counts; then it is sealed anew. Default 30 s.
 	Settle time.Duration
+	// Disk bounds what the databases of one organization take, in bytes; beyond
+	// it nothing new is taken in: 507. Zero is no bound.
+	Disk int64
 }
 
 func (l Limits) withDefaults() Limits {

@@ -235,6 +235,9 @@ func (s *Server) deployOnce(ctx context.Context, c *caller, d *flow.Document) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := c.cell.room.Check(ctx); err != nil {
+		return nil, err
+	}
 	row, version, created, err := c.cell.Door().DeployFlow(ctx, row, version, draft)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,9 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if err := paused(in.flow); err != nil {
 		return "", nil, err
 	}
+	if err := c.cell.room.Check(ctx); err != nil {
+		return "", nil, err
+	}
 	event := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
 		Flow: in.flow.ID, FlowVersion: in.version.Version, Digest: in.version.Digest, ReceivedAt: s.now(),

@@ -57,6 +57,7 @@ var statuses = map[schema.Code]int{
 	schema.CodeConflict:        http.StatusConflict,
 	schema.CodeTooLarge:        http.StatusRequestEntityTooLarge,
 	schema.CodeRateLimited:     http.StatusTooManyRequests,
+	schema.CodeFull:            http.StatusInsufficientStorage,
 	schema.CodeUnavailable:     http.StatusServiceUnavailable,
 	schema.CodeTimeout:         http.StatusGatewayTimeout,
 	schema.CodeRefused:         http.StatusUnprocessableEntity,

@@ -19,8 +19,10 @@ const (
 	CodeConflict        Code = "conflict"
 	CodeTooLarge        Code = "too_large"
 	CodeRateLimited     Code = "rate_limited"
-	CodeUnavailable     Code = "unavailable"
-	CodeTimeout         Code = "timeout"
+	// CodeFull: a bound on what is kept is reached.
+	CodeFull        Code = "full"
+	CodeUnavailable Code = "unavailable"
+	CodeTimeout     Code = "timeout"
 	// CodeRefused: a policy of custody or egress says no.
 	CodeRefused Code = "refused"
 	// CodeFenced: the owner of a run has changed.

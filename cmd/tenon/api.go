@@ -58,7 +58,7 @@ func serveAPI(ctx context.Context, e env) error {
 	defer bells.close()
 	server, err := api.New(api.Config{
 		Control: control, Keys: keys, APIKey: private, Operators: verifier, Connectors: connectors.Builtin(),
-		Bell: bells.ring, EngineUI: e.UIURL, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials,
+		Bell: bells.ring, EngineUI: e.UIURL, Logger: e.logger, PlaintextCredentials: e.PlaintextCredentials, Limits: api.Limits{Disk: e.Cell.Disk},
 		ClientCertificates: e.ClientCertificates,
 	})
 	if err != nil {

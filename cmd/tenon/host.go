@@ -59,6 +59,7 @@ func runHost(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
+	limits := e.limits(ctx)
 	ctx, cells, err := e.enclose(ctx, dir)
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func runHost(ctx context.Context, e env) error {
 	}()
 	host := supervisor.New(supervisor.Config{
 		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
-		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Client: engine, Starter: cells, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
+		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Client: engine, Starter: cells, Limits: limits, Capacity: e.Cell.Runs, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
 	notary, err := notary.New(notary.Config{

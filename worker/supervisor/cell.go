@@ -99,8 +99,11 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 		return nil, err
 	}
 	defer func() { _ = theirs.Close() }()
+	limits := c.host.cfg.Limits
+	limits.Name = c.organization
 	p, err := c.host.cfg.Starter.Start(process.Spec{
-		Name: "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Args: []string{c.organization, boot.RunDir}, Env: c.host.cfg.Env, Files: []*os.File{theirs},
+		Limits: limits,
+		Name:   "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Args: []string{c.organization, boot.RunDir}, Env: c.host.cfg.Env, Files: []*os.File{theirs},
 	})
 	if err != nil {
 		_ = ours.Close()

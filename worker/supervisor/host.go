@@ -60,6 +60,8 @@ type Config struct {
 	Revoke func(ctx context.Context, namespace string, at time.Time) error
 	// Client is connected to the platform's namespace.
 	Client client.Client
+	// Limits bound each cell's processes.
+	Limits process.Limits
 	// Starter starts the cells' processes; nil starts them from this one.
 	Starter process.Starter
 	// Binaries is the directory of tenon-cell and what it starts; RunDir holds

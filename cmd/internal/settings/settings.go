@@ -41,6 +41,8 @@ type Settings struct {
 	// RootKey and APIKey are files with private keys, or providers' keys that
 	// wrap them.
 	RootKey, APIKey string
+	// Cell bounds each cell.
+	Cell Cell
 	// PlaintextCredentials also takes credentials in clear over TLS or loopback.
 	PlaintextCredentials bool
 	// CellIdle is how long a cell has nothing to do before it sleeps; zero for never.
@@ -94,6 +96,7 @@ func build(v map[string]string) (Settings, error) {
 	if s.ClientCertificates && s.TLSCert == "" {
 		return Settings{}, schema.Errorf(schema.CodeInvalid, "setting client-certificates needs tls-cert: a certificate counts where TLS ends in the API itself")
 	}
+	s.Cell = cellOf(v)
 	if s.CellIdle, err = time.ParseDuration(v["cell-idle"]); err != nil {
 		return Settings{}, schema.Errorf(schema.CodeInvalid, "setting cell-idle must be a duration")
 	}
