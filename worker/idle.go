@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -34,6 +33,7 @@ type rest struct {
 	// there is none.
 	since, looked time.Time
 	slim          bool
+	text          text
 }
 
 // worked is told of work.
@@ -48,7 +48,7 @@ func (r *relay) doze(ctx context.Context) {
 	}
 	if !q.slim && now.Sub(q.since) >= slimAfter {
 		q.slim = true
-		debug.FreeOSMemory()
+		q.text.release()
 	}
 	if q.after <= 0 || now.Sub(q.since) < q.after || now.Sub(q.looked) < lookEvery {
 		return
