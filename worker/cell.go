@@ -35,8 +35,9 @@ const (
 	drainPatience = 5 * time.Second
 	// lockPatience is how long a cell waits for the process before it to end.
 	lockPatience = 10 * time.Second
-	// connectorIdle ends a connector that nobody has used for so long.
-	connectorIdle = 2 * time.Minute
+	// childIdle ends a connector or evaluator that nobody has used for so long:
+	// it is started again in some tens of milliseconds.
+	childIdle = 15 * time.Second
 	// keptConnections is how many unused connections to one target are kept: as
 	// many as a connector uses at a time, or a busy one would shake hands anew.
 	keptConnections = 32
@@ -85,6 +86,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		return err
 	}
 	defer eval.Close()
+	program := ownText()
 	if err := confine(boot); err != nil {
 		return err
 	}
@@ -118,7 +120,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		Logger: logger, Requeue: func(run string) { r.again(run) }, Ended: r.ended,
 	})
 
-	r.rest = rest{after: boot.Idle, ask: func() {
+	r.rest = rest{after: boot.Idle, text: program, ask: func() {
 		// A host that is gone ends the cell by the line's other direction.
 		_ = line.Send(Report{Idle: true})
 	}}
@@ -291,7 +293,7 @@ func connectorPool(boot Boot, tools Tools, logger *slog.Logger) (*host.Pool, err
 		entries = append(entries, entry)
 	}
 	return host.NewPool(host.PoolConfig{
-		Catalog: host.NewCatalog(entries...), Launcher: tools.Launcher, RunDir: boot.RunDir, Logger: logger, IdleAfter: connectorIdle,
+		Catalog: host.NewCatalog(entries...), Launcher: tools.Launcher, RunDir: boot.RunDir, Logger: logger, IdleAfter: childIdle,
 	}), nil
 }
 
@@ -301,7 +303,7 @@ func evaluatorPool(tools Tools) (*evaluate.Pool, error) {
 		return nil, schema.Errorf(schema.CodeUnavailable, "the evaluator is not installed beside this binary: %w", err)
 	}
 	return evaluate.NewPool(evaluate.Config{
-		Size: evaluators,
+		Size: evaluators, IdleAfter: childIdle,
 		Start: func(ctx context.Context) (io.ReadWriteCloser, func(), error) {
 			return startEvaluator(ctx, tools.Launcher, exe)
 		},
