@@ -27,14 +27,13 @@ func serveAPI(ctx context.Context, e env) error {
 		return err
 	}
 	if err := confine.Apply(confine.Policy{
-		ReadOnly:  append([]string{e.APIKey, e.verifier, e.cellKeys}, store.TLSFiles(e.controlURL())...),
+		ReadOnly:  append(append(e.apiKey().Files(), e.verifier, e.cellKeys), store.TLSFiles(e.controlURL())...),
 		ReadWrite: []string{e.control, e.cells, e.run},
-		Keep:      confine.Listening(e.API),
 		Keep:      confine.Listening(e.API),
 	}, e.logger); err != nil {
 		return err
 	}
-	private, err := keystore.LoadPair(e.APIKey)
+	private, err := e.apiKey().Load(ctx)
 	if err != nil {
 		return err
 	}

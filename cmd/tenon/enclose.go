@@ -23,7 +23,7 @@ func (e env) enclose(ctx context.Context, binaries string) (context.Context, *st
 		}
 	}
 	hidden := []string{e.Data}
-	for _, file := range []string{e.RootKey, e.APIKey, e.TLSKey, e.EngineKey} {
+	for _, file := range []string{e.rootKey().Path(), e.apiKey().Path(), e.TLSKey, e.EngineKey} {
 		if file != "" {
 			hidden = append(hidden, file)
 		}
@@ -43,7 +43,7 @@ func (e env) enclose(ctx context.Context, binaries string) (context.Context, *st
 	if err != nil {
 		return nil, nil, schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
 	}
-	readable := []string{self, e.RootKey, e.apiPublic, e.signer, e.verifier, e.checkpointKey}
+	readable := append(e.rootKey().Files(), self, e.apiPublic, e.signer, e.verifier, e.checkpointKey)
 	if e.EngineCA != "" {
 		readable = append(readable, e.EngineCA)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
 	"github.com/tenonhq/tenon/worker"
@@ -65,12 +66,13 @@ func runHost(ctx context.Context, e env) error {
 		return err
 	}
 	defer cells.Close()
-	root, err := keystore.LoadPair(e.RootKey)
+	root, err := e.rootKey().Load(ctx)
 	if err != nil {
 		return err
 	}
-	apiPublic, err := keystore.LoadPublic(e.apiPublic)
-	if err != nil {
+	// The API's pair may be replaced while the host runs: it is read each time.
+	apiPublic := func() (seal.PublicKey, error) { return keystore.LoadPublic(e.apiPublic) }
+	if _, err := apiPublic(); err != nil {
 		return err
 	}
 	signer, err := token.LoadSigner(e.signer)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tenonhq/tenon/api"
 	"github.com/tenonhq/tenon/cmd/internal/confine"
+	"github.com/tenonhq/tenon/cmd/internal/custody"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/keystore"
@@ -24,12 +25,15 @@ func initialize(ctx context.Context, e env) error {
 	if err := e.directories(); err != nil {
 		return err
 	}
-	root, err := keystore.EnsurePair(e.RootKey)
+	root, err := e.rootKey().Ensure(ctx, e.rootPublic)
 	if err != nil {
 		return err
 	}
-	apiPair, err := keystore.EnsurePair(e.APIKey)
+	apiPair, err := e.apiKey().Ensure(ctx, e.apiPublic)
 	if err != nil {
+		return err
+	}
+	if err := custody.Apart(ctx, e.rootKey(), e.apiKey()); err != nil {
 		return err
 	}
 	if root.Public() == apiPair.Public() {

@@ -67,7 +67,7 @@ func root() *cobra.Command {
 		command("host", "Run the host, which runs the cells", runHost),
 		command("cell", "Run one cell's worker: for hosts, which hand it its keys", execCell),
 		command("engine", "Run the embedded engine", runEngine),
-		operatorTokenCommand(), credentialsCommand(), organizationsCommand(), organizationsCommand(), auditCommand(), healthCommand(),
+		operatorTokenCommand(), credentialsCommand(), keysCommand(), organizationsCommand(), auditCommand(), healthCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), "tenon", version)
 			return err

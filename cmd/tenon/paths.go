@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tenonhq/tenon/cmd/internal/custody"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -39,6 +40,15 @@ func (p paths) directories() error {
 		}
 	}
 	return nil
+}
+
+// rootKey and apiKey are where the private halves are kept.
+func (e env) rootKey() custody.Key {
+	return custody.New("root-key", e.RootKey, filepath.Join(e.keys, "root.wrapped"))
+}
+
+func (e env) apiKey() custody.Key {
+	return custody.New("api-key", e.APIKey, filepath.Join(e.keys, "api.wrapped"))
 }
 
 func (e env) controlURL() string {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,10 +117,18 @@ func (p *parent) openLog() (done func(), err error) {
 }
 
 func (p *parent) childEnv() []string {
+	return append(p.engineEnv(), inherited("AWS_", "GOOGLE_", "VAULT_", "AZURE_")...)
+}
+
+// engineEnv has nothing of a provider's: the engine holds no keys.
+func (p *parent) engineEnv() []string {
+	return inherited("TENON_", "PATH=", "HOME=", "SSL_CERT_")
+}
+
+func inherited(prefixes ...string) []string {
 	var out []string
 	for _, kv := range os.Environ() {
-		if strings.HasPrefix(kv, "TENON_") || strings.HasPrefix(kv, "PATH=") || strings.HasPrefix(kv, "HOME=") || strings.HasPrefix(kv, "SSL_CERT_") ||
-			strings.HasPrefix(kv, "AWS_") || strings.HasPrefix(kv, "GOOGLE_") {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(kv, p) }) {
 			out = append(out, kv)
 		}
 	}
@@ -202,7 +211,7 @@ func (p *parent) startEngine(ctx context.Context) (*process.Process, error) {
 	child, err := process.Start(process.Spec{
 		Name: "engine", Path: p.engineBin, Args: []string{"--config-fd", "3"},
 		// Its own directory is all that it may write.
-		Env:   append(p.childEnv(), "SQLITE_TMPDIR="+p.engine),
+		Env:   append(p.engineEnv(), "SQLITE_TMPDIR="+p.engine),
 		Files: []*os.File{configR}, Stdout: readyW, Stderr: p.log,
 	})
 	_ = readyW.Close()

@@ -69,6 +69,12 @@ func WritePublic(path string, k seal.PublicKey) error {
 	return keyfile.Replace(path, []byte(k.String()+"\n"), 0o644)
 }
 
+// OverwritePublic replaces the public half in the file that there is, which the
+// processes that run may read.
+func OverwritePublic(path string, k seal.PublicKey) error {
+	return keyfile.Overwrite(path, []byte(k.String()+"\n"))
+}
+
 // LoadPublic reads a public half. A file that others may write is refused: who
 // changes it has keys wrapped to himself.
 func LoadPublic(path string) (seal.PublicKey, error) {

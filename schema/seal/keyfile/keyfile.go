@@ -133,6 +133,50 @@ func Supersede(path string, text []byte, mode fs.FileMode) error {
 	return nil
 }
 
+// Promote puts a file in place of another, whose content is overwritten where it
+// was.
+func Promote(from, to string) error {
+	former, err := os.OpenFile(to, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return failed(to, "be replaced", err)
+	}
+	defer func() { _ = former.Close() }()
+	if err := os.Rename(from, to); err != nil {
+		return failed(to, "be replaced", err)
+	}
+	if err := syncDirectory(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if err := blank(former); err != nil {
+		return failed(to, "be overwritten", err)
+	}
+	return nil
+}
+
+// Overwrite writes content over content of the same size, in the same file: a
+// process that may read no other goes on reading it.
+func Overwrite(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return failed(path, "be written", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return failed(path, "be read", err)
+	}
+	if info.Size() != int64(len(text)) {
+		return schema.Errorf(schema.CodeInvalid, "%s does not hold what is to be replaced", path)
+	}
+	if _, err := f.WriteAt(text, 0); err != nil {
+		return failed(path, "be written", err)
+	}
+	if err := f.Sync(); err != nil {
+		return failed(path, "be written", err)
+	}
+	return nil
+}
+
 // blank overwrites an open file.
 func blank(f *os.File) error {
 	info, err := f.Stat()

@@ -1,0 +1,172 @@
+package custody
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+
+	"gocloud.dev/secrets"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/seal/keyfile"
+)
+
+// wrappedLimit bounds a file with a wrapped private half.
+const wrappedLimit = 64 << 10
+
+// Key says where one private half is kept.
+type Key struct {
+	setting, value string
+	// path is the file with the private half, or with what the provider's key
+	// made of it.
+	path string
+	mux  *secrets.URLMux
+}
+
+// New returns where the setting says that a private half is kept. Wrapped is the
+// file for it when a provider's key wraps it.
+func New(setting, value, wrapped string) Key {
+	k := Key{setting: setting, value: value, path: value, mux: secrets.DefaultURLMux()}
+	if Remote(value) {
+		k.path = wrapped
+	}
+	return k
+}
+
+// Files are what a confined process reads to load it.
+func (k Key) Files() []string {
+	if Remote(k.value) {
+		return append(clientFiles(), k.path)
+	}
+	return []string{k.path}
+}
+
+// Path is the file with the private half, or with what wraps it.
+func (k Key) Path() string { return k.path }
+
+// next is where the half that follows is kept until it is the one.
+func (k Key) next() Key {
+	k.path += ".next"
+	return k
+}
+
+func (k Key) exists() bool {
+	_, err := os.Lstat(k.path)
+	return err == nil
+}
+
+// wrapped is a private half as a provider's key has wrapped it.
+type wrapped struct {
+	Version int            `json:"version"`
+	Key     string         `json:"key"`
+	Public  seal.PublicKey `json:"public"`
+	Wrapped []byte         `json:"wrapped"`
+}
+
+// Load reads the private half. A file that others may read is refused; a provider
+// that is absent or refuses is an error, and nothing else is tried.
+func (k Key) Load(ctx context.Context) (seal.PrivateKey, error) {
+	if !Remote(k.value) {
+		return keystore.LoadPair(k.path)
+	}
+	text, err := keyfile.ReadPrivate(k.path, wrappedLimit)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return seal.PrivateKey{}, schema.Errorf(schema.CodeNotFound, "setting %s names a provider's key, and there is nothing that it wrapped: no %s", k.setting, k.path).
+			Advise("tenon init makes a pair where there is none; tenon keys rotate --from moves one that is kept elsewhere.")
+	}
+	if err != nil {
+		return seal.PrivateKey{}, err
+	}
+	var w wrapped
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&w); err != nil || w.Version != 1 || len(w.Wrapped) == 0 {
+		return seal.PrivateKey{}, schema.Errorf(schema.CodeInvalid, "%s does not hold a wrapped private key", k.path)
+	}
+	if !Same(w.Key, k.value) {
+		return seal.PrivateKey{}, schema.Errorf(schema.CodeInvalid, "setting %s names another key than the one that wrapped %s", k.setting, k.path).
+			Advise("Name that key, or move the pair with tenon keys rotate --from.")
+	}
+	raw, err := k.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) {
+		return keeper.Decrypt(ctx, w.Wrapped)
+	})
+	if err != nil {
+		return seal.PrivateKey{}, err
+	}
+	defer clear(raw)
+	private, err := seal.ParsePrivateKey(raw)
+	if err != nil || private.Public() != w.Public {
+		return seal.PrivateKey{}, schema.Errorf(schema.CodeRefused, "setting %s: what its key unwraps is not the half of the public key in %s", k.setting, k.path)
+	}
+	return private, nil
+}
+
+// Ensure reads the private half, or makes one where there is none. Where there was
+// one, whose public half is still at public, none is made in its place: all that
+// was wrapped to it would be lost.
+func (k Key) Ensure(ctx context.Context, public string) (seal.PrivateKey, error) {
+	if k.exists() {
+		return k.Load(ctx)
+	}
+	if _, err := os.Lstat(public); err == nil {
+		return seal.PrivateKey{}, schema.Errorf(schema.CodeNotFound, "setting %s: the private half of %s is not there", k.setting, public).
+			Advise("Bring it back to " + k.path + ". If it is kept elsewhere, tenon keys rotate --from moves it here.")
+	}
+	return k.make(ctx)
+}
+
+// make makes a private half where there is none. Of several that do at once, all
+// get the same.
+func (k Key) make(ctx context.Context) (seal.PrivateKey, error) {
+	if !Remote(k.value) {
+		return keystore.EnsurePair(k.path)
+	}
+	private, err := seal.NewPrivateKey()
+	if err != nil {
+		return seal.PrivateKey{}, err
+	}
+	w := wrapped{Version: 1, Key: k.value, Public: private.Public()}
+	w.Wrapped, err = k.ask(ctx, "wrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) {
+		return keeper.Encrypt(ctx, private.Reveal())
+	})
+	if err != nil {
+		return seal.PrivateKey{}, err
+	}
+	text, err := json.MarshalIndent(w, "", "  ")
+	if err != nil {
+		return seal.PrivateKey{}, schema.Errorf(schema.CodeInternal, "a wrapped key does not encode: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
+		return seal.PrivateKey{}, schema.Errorf(schema.CodeUnavailable, "the directory of %s could not be made: %w", k.path, err)
+	}
+	if _, err := keyfile.Create(k.path, append(text, '\n'), 0o600); err != nil {
+		return seal.PrivateKey{}, err
+	}
+	// Not taken as it was made: what will be read at the next start is what counts.
+	return k.Load(ctx)
+}
+
+// Apart refuses two providers' keys that are one under two names: one of them
+// unwraps what the other wrapped. A key of AWS unwraps whatever this machine may
+// unwrap there, and is told apart by its name alone.
+func Apart(ctx context.Context, a, b Key) error {
+	ia, _ := identify(a.setting, a.value)
+	ib, _ := identify(b.setting, b.value)
+	if !Remote(a.value) || ia.scheme != ib.scheme || ia.scheme == schemeAWS {
+		return nil
+	}
+	probe := []byte("tenon probe")
+	sealed, err := a.ask(ctx, "wrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) { return keeper.Encrypt(ctx, probe) })
+	if err != nil {
+		return err
+	}
+	opened, err := b.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) { return keeper.Decrypt(ctx, sealed) })
+	if err == nil && bytes.Equal(opened, probe) {
+		return schema.Errorf(schema.CodeInvalid, "settings %s and %s must name different keys: the API never holds the root key", a.setting, b.setting)
+	}
+	return nil
+}
