@@ -171,6 +171,9 @@ func (s *Server) checkSetup(connector string, setup config.Connection) error {
 		if err := within("/use", seal.CheckUse(setup.Use)); err != nil {
 			return err
 		}
+		if err := within("/use", k.takes(setup.Use.Inject)); err != nil {
+			return err
+		}
 	}
 	if setup.Lookup != nil {
 		if err := s.catalog.action(connector, setup.Lookup.Action, ""); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/seal"
 )
 
 // Connector is a kind of system that connections can be made to.
@@ -26,12 +27,14 @@ type Connector struct {
 	Auth     []ConnectorAuth   `json:"auth" nullable:"false"`
 	Settings json.RawMessage   `json:"settings,omitempty" doc:"JSON Schema of a connection's settings."`
 	Actions  []ConnectorAction `json:"actions" nullable:"false"`
+	Test     string            `json:"test,omitempty" doc:"The action that shows whether a new credential works, before it takes the place of the old one."`
 }
 
 // ConnectorAuth is a way that a connector's systems authenticate.
 type ConnectorAuth struct {
-	Scheme string `json:"scheme" enum:"bearer,header,query,basic"`
-	Title  string `json:"title,omitempty"`
+	Scheme string          `json:"scheme" enum:"bearer,header,query,basic,oauth2,hmac,sigv4,mtls,free"`
+	Title  string          `json:"title,omitempty"`
+	Inject json.RawMessage `json:"inject,omitempty" doc:"What the connector fixes of a connection's use.inject: these members, with these values."`
 }
 
 // ConnectorAction is something that a connector can do.
@@ -90,10 +93,10 @@ func newCatalog(manifests []sdk.Manifest) (*catalog, error) {
 func showConnector(m sdk.Manifest) Connector {
 	c := Connector{
 		Name: m.Name, Version: m.Version, Title: m.Title, Summary: m.Summary, Settings: m.Settings,
-		Auth: []ConnectorAuth{}, Actions: []ConnectorAction{},
+		Auth: []ConnectorAuth{}, Actions: []ConnectorAction{}, Test: m.Test,
 	}
 	for _, a := range m.Auth {
-		c.Auth = append(c.Auth, ConnectorAuth{Scheme: a.Scheme, Title: a.Title})
+		c.Auth = append(c.Auth, ConnectorAuth{Scheme: a.Scheme, Title: a.Title, Inject: a.Inject})
 	}
 	for _, a := range m.Actions {
 		c.Actions = append(c.Actions, ConnectorAction{
@@ -165,6 +168,27 @@ func (k *known) check(settings json.RawMessage) error {
 	}
 	return schema.Errorf(schema.CodeInvalid, "the settings do not fit the connector (%s)", keyword).At(at).
 		Advise("GET /v1/connectors has the JSON Schema of the settings.")
+}
+
+// takes says whether the connector's systems authenticate so.
+func (k *known) takes(in seal.Injection) error {
+	schemes := make([]string, 0, len(k.manifest.Auth))
+	var misfit error
+	for _, a := range k.manifest.Auth {
+		schemes = append(schemes, a.Scheme)
+		if a.Scheme != in.Scheme {
+			continue
+		}
+		// The same scheme may be there in several forms.
+		if misfit = in.Fits(a.Inject); misfit == nil {
+			return nil
+		}
+	}
+	if misfit != nil {
+		return misfit
+	}
+	return schema.Errorf(schema.CodeInvalid, "the connector does not authenticate so").At("/inject/scheme").
+		Advise("Use one of " + strings.Join(schemes, ", ") + ".")
 }
 
 // action says whether the connector can do something, in a version.
