@@ -31,11 +31,13 @@ type orders struct {
 	KeyStore, ControlURL, Organization string
 	Admin                              store.Admin
 	Root, API                          seal.PublicKey
+	// Deletes has it delete instead.
+	Deletes bool
 }
 
 const ordersVariable = "TENON_TEST_PROVISION"
 
-// TestMain is also the host that is killed: it provisions over and over.
+// TestMain is also the host that is killed: it provisions, or deletes, over and over.
 func TestMain(m *testing.M) {
 	text := os.Getenv(ordersVariable)
 	if text == "" {
@@ -62,11 +64,16 @@ func (o orders) obey() error {
 	}
 	p := platform.New(platform.Config{
 		Keys: keys, Control: control, Admin: o.Admin, Publics: o.publics, Host: "host",
-		Namespace: func(context.Context, string) error { return nil },
+		Namespace:       func(context.Context, string) error { return nil },
+		DeleteNamespace: func(context.Context, string) (bool, error) { return true, nil },
 	})
+	do := steps(p)
+	if o.Deletes {
+		do = deletes(p)
+	}
 	fmt.Println("ready")
 	for {
-		for _, activity := range steps(p) {
+		for _, activity := range do {
 			if err := activity(ctx, o.Organization); err != nil {
 				return err
 			}
@@ -92,6 +99,7 @@ type site struct {
 	root, api seal.PrivateKey
 	mu        sync.Mutex
 	named     []string
+	removed   []string
 	// written counts what works has written on each side.
 	written int
 }
@@ -127,6 +135,12 @@ func (s *site) host() *platform.Platform {
 			defer s.mu.Unlock()
 			s.named = append(s.named, name)
 			return nil
+		},
+		DeleteNamespace: func(_ context.Context, name string) (bool, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.removed = append(s.removed, name)
+			return true, nil
 		},
 	})
 }
