@@ -60,6 +60,10 @@ bench: build ## Measure the figures of docs/performance.md; writes bench.json.
 	@$(GOBUILD) -o $(BIN)/bookkeeper ./examples/bookkeeper && $(GOBUILD) -o $(BIN)/bench-baseline ./tests/bench/baseline
 	go test -run '^$$' -bench '^BenchmarkPlatform$$' -benchtime 1x -timeout 15m ./tests/bench -args -out $(CURDIR)/bench.json
 
+.PHONY: bench-cells
+bench-cells: build ## Measure 1,000 organizations on this machine; adds to bench.json.
+	go test -run '^$$' -bench '^BenchmarkCells$$' -benchtime 1x -timeout 60m ./tests/bench -args -out $(CURDIR)/bench.json
+
 .PHONY: compose-smoke
 compose-smoke: ## Run the compose file where a Docker engine exists.
 	@mkdir -p $(BIN)

@@ -18,7 +18,7 @@ var (
 	binaries = flag.String("binaries", "../../bin", "directory of the binaries")
 	result   = flag.String("out", "", "file for the figures, as JSON")
 	window   = flag.Duration("window", 10*time.Second, "how long each load lasts")
-	parts    = flag.String("parts", "postgres,baseline,latency,recovery,acks,sqlite,broker", "what is measured")
+	parts    = flag.String("parts", "postgres,baseline,latency,recovery,acks,sqlite,wake,broker", "what is measured")
 )
 
 // asked tells whether a part is to be measured.
@@ -31,6 +31,8 @@ const (
 	// take and is still counted.
 	settling = 2 * time.Second
 	warming  = 3 * time.Second
+	// idling is longer than a cell keeps what it does not need.
+	idling = 20 * time.Second
 	// latencies is how many flows are timed one at a time.
 	latencies = 100
 )
@@ -47,6 +49,9 @@ func BenchmarkPlatform(b *testing.B) {
 	}
 	if asked("sqlite") {
 		sqliteFigures(b, &r, k, rec, cost)
+	}
+	if asked("wake") {
+		wakeFigures(b, &r, rec)
 	}
 	if asked("broker") {
 		brokerFigure(b, &r, rec)
@@ -120,7 +125,7 @@ func sqliteFigures(b *testing.B, r *report, k *books, rec *recorder, postgres fl
 	require.NoError(b, first.post(b.Context(), "first"))
 	r.plain("up_s", p.up.Seconds(), "s", "<= 3")
 	r.plain("first_flow_s", rec.wait(b, "first", 30*time.Second).Sub(up).Seconds(), "s", "<= 1")
-	pause(*window)
+	pause(idling)
 	if mib, ok := resident(family(p.cell(b, first.organization))); ok {
 		r.plain("cell_idle_mib", mib, "MiB", "<= 40")
 	}

@@ -66,6 +66,10 @@ type recorder struct {
 	server *httptest.Server
 	// arrived gets the order of each bill.
 	arrived chan arrival
+	// others arrived while another was waited for.
+	others map[string]time.Time
+	// asked is when the last request arrived that comes before a bill.
+	asked atomic.Pointer[time.Time]
 	// hold, while set, keeps the answers to bills back.
 	hold atomic.Pointer[chan struct{}]
 }
@@ -77,9 +81,11 @@ type arrival struct {
 
 func startRecorder(b *testing.B) *recorder {
 	b.Helper()
-	r := &recorder{arrived: make(chan arrival, 1024)}
+	r := &recorder{arrived: make(chan arrival, 1024), others: map[string]time.Time{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /suppliers", func(w http.ResponseWriter, _ *http.Request) {
+		at := time.Now()
+		r.asked.Store(&at)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"suppliers":[{"id":"sup-nordholz","name":"Nordholz Timber"}]}`))
 	})
@@ -128,6 +134,28 @@ func (r *recorder) wait(b *testing.B, order string, patience time.Duration) time
 			if a.order == order {
 				return a.at
 			}
+		case <-t.C:
+			b.Fatalf("order %s did not arrive within %s", order, patience)
+		}
+	}
+}
+
+// seen is [recorder.wait] for one of several orders, which may arrive in any order.
+func (r *recorder) seen(b *testing.B, order string, patience time.Duration) time.Time {
+	b.Helper()
+	if at, ok := r.others[order]; ok {
+		delete(r.others, order)
+		return at
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	for {
+		select {
+		case a := <-r.arrived:
+			if a.order == order {
+				return a.at
+			}
+			r.others[a.order] = a.at
 		case <-t.C:
 			b.Fatalf("order %s did not arrive within %s", order, patience)
 		}

@@ -97,6 +97,23 @@ func (r *report) write(b *testing.B, path string) {
 	require.NoError(b, os.WriteFile(path, append(text, '\n'), 0o600))
 }
 
+// merge puts the figures in the place of those of their names in the file, and
+// leaves the others as they are.
+func (r *report) merge(b *testing.B, path string) {
+	b.Helper()
+	var kept []figure
+	text, err := os.ReadFile(path)
+	if !os.IsNotExist(err) {
+		require.NoError(b, err)
+		require.NoError(b, json.Unmarshal(text, &kept))
+	}
+	all := report{figures: slices.DeleteFunc(kept, func(f figure) bool {
+		return slices.ContainsFunc(r.figures, func(g figure) bool { return g.Name == f.Name })
+	})}
+	all.figures = append(all.figures, r.figures...)
+	all.write(b, path)
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -57,14 +57,14 @@ func binary(b *testing.B, name string) string {
 	return path
 }
 
-// start starts the platform on an empty directory. With a PostgreSQL URL
-// everything is kept there, else in SQLite files.
-func start(b *testing.B, postgres string) *platform {
+// start starts the platform on an empty directory, with the settings given. With
+// a PostgreSQL URL everything is kept there, else in SQLite files.
+func start(b *testing.B, postgres string, settings ...string) *platform {
 	b.Helper()
 	p := &platform{data: filepath.Join(b.TempDir(), "data"), api: freePort(b), engine: freePort(b)}
 	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), binary(b, "tenon"), "up", "--data", p.data, "--log-level", "warn",
 		"--api-address", p.api, "--ui-address", freePort(b), "--engine-address", p.engine)
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), settings...)
 	if postgres != "" {
 		cmd.Env = append(cmd.Env, "TENON_POSTGRES_URL="+postgres)
 	}

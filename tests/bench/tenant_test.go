@@ -95,23 +95,41 @@ type tenant struct {
 	door   client
 }
 
-func (p *platform) tenant(b *testing.B, to target) *tenant {
+// administrator is a client with the platform's first key.
+func (p *platform) administrator(b *testing.B) client {
 	b.Helper()
 	key, err := os.ReadFile(filepath.Join(p.data, "admin.key"))
 	require.NoError(b, err)
-	admin := newClient("http://"+p.api, strings.TrimSpace(string(key)), nil)
+	return newClient("http://"+p.api, strings.TrimSpace(string(key)), nil)
+}
+
+// organization makes an organization and waits until it can be used.
+func (p *platform) organization(b *testing.B, admin client) (id string) {
+	b.Helper()
 	var org struct{ ID, State string }
 	admin.do(b, "POST", "/v1/organizations", map[string]any{"name": "Bench " + strconv.FormatInt(time.Now().UnixNano(), 36)}, &org)
-	until(b, 30*time.Second, "the cell is provisioned", func() bool {
+	until(b, time.Minute, "the cell is provisioned", func() bool {
 		admin.do(b, "GET", "/v1/organizations/"+org.ID, nil, &org)
 		return org.State == "active"
 	})
+	return org.ID
+}
+
+func (p *platform) tenant(b *testing.B, to target) *tenant {
+	b.Helper()
+	admin := p.administrator(b)
+	return p.equip(b, admin, p.organization(b, admin), to)
+}
+
+// equip gives an organization a connection, a flow and a source.
+func (p *platform) equip(b *testing.B, admin client, organization string, to target) *tenant {
+	b.Helper()
 	var issued struct{ Key string }
-	admin.do(b, "POST", "/v1/keys", map[string]any{"organization": org.ID, "name": "bench", "permissions": []string{"*"}}, &issued)
+	admin.do(b, "POST", "/v1/keys", map[string]any{"organization": organization, "name": "bench", "permissions": []string{"*"}}, &issued)
 	all := newClient("http://"+p.api, issued.Key, nil)
 	all.do(b, "POST", "/v1/namespaces", map[string]any{"name": "prod"}, nil)
 	all.do(b, "POST", "/v1/keys", map[string]any{"name": "bench prod", "namespace": "prod", "permissions": []string{"*"}}, &issued)
-	t := &tenant{organization: org.ID, client: newClient("http://"+p.api, issued.Key, nil), door: newClient("http://"+p.api, "", nil)}
+	t := &tenant{organization: organization, client: newClient("http://"+p.api, issued.Key, nil), door: newClient("http://"+p.api, "", nil)}
 	t.namespace = "prod"
 	t.connect(b, to)
 	var f struct{ Flow struct{ ID string } }
@@ -119,6 +137,7 @@ func (p *platform) tenant(b *testing.B, to target) *tenant {
 	var s struct{ Path, Secret string }
 	t.do(b, "POST", "/v1/sources", map[string]any{"name": "shop", "flow": f.Flow.ID, "verifier": "standard-webhooks"}, &s)
 	t.hook = s.Path
+	var err error
 	t.signer, err = standardwebhooks.NewWebhook(s.Secret)
 	require.NoError(b, err)
 	return t
