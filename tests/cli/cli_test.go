@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,6 +59,9 @@ type stage struct {
 	keys   seal.DataKeys
 	own    client.Client
 	codec  string
+
+	mu   sync.Mutex
+	acts []string
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -111,6 +116,21 @@ func waiting(ctx workflow.Context, _ string) (string, error) {
 	return more, err
 }
 
+// Record implements [engine.Recorder].
+func (s *stage) Record(_ context.Context, a engine.Act) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acts = append(s.acts, fmt.Sprintf("%s %s %t", a.Method, a.Workflow, a.Allowed))
+	return nil
+}
+
+// recorded tells whether the tools left an act of that method on a workflow.
+func (s *stage) recorded(method, workflow string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.acts, method+" "+workflow+" true")
+}
+
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{org: schema.NewID(schema.PrefixOrganization)}
@@ -126,7 +146,7 @@ func newStage(t *testing.T) *stage {
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	s.engine, err = engine.Start(ctx, engine.Config{Directory: t.TempDir(), Verifier: s.signer.Verifier(), Logger: discard()})
+	s.engine, err = engine.Start(ctx, engine.Config{Directory: t.TempDir(), Verifier: s.signer.Verifier(), Recorder: s, Logger: discard()})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -275,12 +295,14 @@ func TestToolsServeAnOperator(t *testing.T) {
 			var said string
 			require.NoError(t, handle.Get(ctx, &said))
 			assert.Equal(t, want, said)
+			assert.True(t, s.recorded("SignalWorkflowExecution", carrier))
 
 			second, _, handle := s.carry(t)
 			answer, err = tl.run(t, settings, tl.cancel(second)...)
 			require.NoError(t, err, answer)
 			require.Error(t, handle.Get(ctx, nil))
 			require.NoError(t, ctx.Err())
+			assert.True(t, s.recorded("RequestCancelWorkflowExecution", second))
 			about, err := s.own.DescribeWorkflowExecution(t.Context(), second, "")
 			require.NoError(t, err)
 			assert.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, about.GetWorkflowExecutionInfo().GetStatus())
