@@ -68,7 +68,7 @@ func (s *Server) resolve(ctx context.Context, c *caller, in *resolveRun) (*Outpu
 	}
 	i := slices.IndexFunc(effects, func(e store.Effect) bool { return e.ID == in.Body.Effect })
 	if i < 0 {
-		return nil, schema.Errorf(schema.CodeInvalid, "the run has no such effect").At("/effect")
+		return nil, unknown(schema.Errorf(schema.CodeInvalid, "the run has no such effect").At("/effect"))
 	}
 	if state := effects[i].State; state != store.EffectUncertain && state != store.EffectIntent {
 		return nil, schema.Errorf(schema.CodeConflict, "the effect is not uncertain").At("/effect")

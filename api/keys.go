@@ -131,7 +131,7 @@ func (s *Server) bind(ctx context.Context, c *caller, org, wanted string) (strin
 	defer release()
 	ns, err := opened.Door().GetNamespace(ctx, wanted)
 	if schema.CodeOf(err) == schema.CodeNotFound || (err == nil && c.bound != "" && ns.ID != c.bound) {
-		return "", schema.Errorf(schema.CodeInvalid, "there is no such namespace").At("/namespace")
+		return "", unknown(schema.Errorf(schema.CodeInvalid, "there is no such namespace").At("/namespace"))
 	}
 	return ns.ID, err
 }

@@ -33,7 +33,7 @@ func (s *Server) reference(ctx context.Context, c *caller, t *flow.Task) error {
 		Advise("Create the connection first; a flow names it by name or id.")
 	row, err := c.connection(ctx, call.Connection)
 	if schema.CodeOf(err) == schema.CodeNotFound {
-		return missing
+		return unknown(missing)
 	}
 	if err != nil {
 		return err

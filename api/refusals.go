@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -88,10 +89,20 @@ func (r *refusals) back(of refusal, t *tally) {
 	}
 }
 
+// errUnknown marks a request whose body names what is not there for its caller:
+// it may be there for somebody else, and is answered and recorded alike.
+var errUnknown = errors.New("not there for the caller")
+
+// unknown marks the error of such a request.
+func unknown(e *schema.Error) error {
+	e.Err = errUnknown
+	return e
+}
+
 // refused counts a request of a known caller that was refused.
 func (s *Server) refused(c *caller, operation string, err error) {
-	switch schema.CodeOf(err) {
-	case schema.CodeForbidden, schema.CodeNotFound:
+	code := schema.CodeOf(err)
+	if code == schema.CodeForbidden || code == schema.CodeNotFound || errors.Is(err, errUnknown) {
 		s.refusals.count(refusal{organization: c.org, actor: c.actor, action: actionRefusedCall, target: operation, namespace: c.sees()}, s.now())
 	}
 }

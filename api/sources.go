@@ -136,8 +136,8 @@ func (c *caller) showSource(row store.Source) (Source, error) {
 func (s *Server) createSource(ctx context.Context, c *caller, in *createSource) (*Output[NewSource], error) {
 	flow, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, in.Body.Flow)
 	if schema.CodeOf(err) == schema.CodeNotFound {
-		return nil, schema.Errorf(schema.CodeInvalid, "there is no such flow in the namespace").At("/flow").
-			Advise("Deploy the flow first.")
+		return nil, unknown(schema.Errorf(schema.CodeInvalid, "there is no such flow in the namespace").At("/flow").
+			Advise("Deploy the flow first."))
 	}
 	if err != nil {
 		return nil, err
