@@ -75,7 +75,7 @@ func (e *Executor) decide(st *runState, step string, asked store.Effect, can mea
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	happened := false
-	prior, ok := st.effects[asked.Key]
+	prior, inherited, ok := st.prior(asked.Key, asked.Run)
 	for ok && !bytes.Equal(prior.Digest, asked.Digest) {
 		// Something else is asked for now in the same place. Of an effect that is
 		// settled it is another one, with a key of its own.
@@ -87,11 +87,15 @@ func (e *Executor) decide(st *runState, step string, asked store.Effect, can mea
 			return decision{effect: prior, uncertain: true}, nil
 		}
 		asked.Key += other
-		prior, ok = st.effects[asked.Key]
+		prior, inherited, ok = st.prior(asked.Key, asked.Run)
 	}
 	if !ok {
 		asked.ID = schema.NewID(schema.PrefixEffect)
-		asked.IdempotencyKey = idempotencyKey(e.cfg.Organization, asked.Run, asked.Key)
+		root := asked.Run
+		if st.lineage != nil && st.lineage.root != "" {
+			root = st.lineage.root
+		}
+		asked.IdempotencyKey = idempotencyKey(e.cfg.Organization, root, asked.Key)
 		// Where the first has happened, a person says whether the other one is
 		// wanted as well: it may be the same in other words.
 		return decision{effect: asked, uncertain: happened}, nil
@@ -107,7 +111,10 @@ func (e *Executor) decide(st *runState, step string, asked store.Effect, can mea
 	case store.EffectIntent:
 		// A call was begun and no outcome was recorded: it may have happened.
 		st.repeats[step]++
-		d.begun, d.uncertain = true, !can.keyed && !can.lookup || st.repeats[step] > maxRepeats
+		// The call of an earlier run may still be under way in this process: what
+		// the target says of it now proves nothing.
+		ask := can.lookup && (!inherited || prior.Owner != e.cfg.Owner)
+		d.begun, d.uncertain = true, !can.keyed && !ask || st.repeats[step] > maxRepeats
 	case store.EffectUncertain:
 		d.uncertain = true
 	default:

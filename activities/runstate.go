@@ -39,6 +39,8 @@ type runState struct {
 	values  map[task.Ref]json.RawMessage
 	records map[string]task.Record
 	effects map[string]store.Effect
+	// lineage is set for a replay with the same effects.
+	lineage *lineage
 	pending []store.Step
 	settled []store.Effect
 	audit   []store.AuditDraft
@@ -77,10 +79,16 @@ func (e *Executor) Prime(run store.Run, event store.Event) error {
 	if err != nil {
 		return err
 	}
+	before, err := e.lineage(context.Background(), event)
+	if err != nil {
+		return err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, ok := e.runs[run.ID]; !ok {
-		e.runs[run.ID] = newRunState(run, p, input)
+		st := newRunState(run, p, input)
+		st.lineage = before
+		e.runs[run.ID] = st
 	}
 	return nil
 }
@@ -152,6 +160,9 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 		return nil, err
 	}
 	st := newRunState(run, p, input)
+	if st.lineage, err = e.lineage(ctx, event); err != nil {
+		return nil, err
+	}
 	st.running, st.waiting = run.State == store.RunRunning, run.State == store.RunWaiting
 	for _, s := range steps {
 		rec, err := e.openRecord(run.ID, s)

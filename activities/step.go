@@ -191,7 +191,7 @@ func (e *Executor) started(st *runState, req task.StepRequest) time.Time {
 	defer st.mu.Unlock()
 	var last store.Effect
 	for key := req.Effect; ; key += other {
-		ef, ok := st.effects[key]
+		ef, _, ok := st.prior(key, st.run.ID)
 		if !ok {
 			break
 		}

@@ -45,7 +45,10 @@ type relay struct {
 	// down says that the engine did not take the last carriers: nothing more is
 	// taken from the inbox until it does, so that what piles up stays there.
 	down     atomic.Bool
-	troubles troubles
+	// ordered: there are runs with an order key. turns: one of them may have
+	// ended, and another's turn have come.
+	ordered, turns atomic.Bool
+	troubles       troubles
 	// rest is the relay's goroutine's alone.
 	rest rest
 
@@ -143,6 +146,7 @@ func (r *relay) sweep(ctx context.Context) {
 // reports whether there is more to do at once.
 func (r *relay) pass(ctx context.Context) (more bool) {
 	r.troubles.about(ctx, "apply commands", r.applyCommands(ctx))
+	r.troubles.about(ctx, "start the runs whose turn it is", r.startTurns(ctx))
 	more, err := r.takeEvents(ctx)
 	return r.troubles.about(ctx, "take events from the inbox", err) && more
 }
@@ -167,7 +171,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	for _, ev := range events {
 		run := store.Run{
 			ID: schema.NewID(schema.PrefixRun), Namespace: ev.Namespace, Event: ev.ID, EventSeq: ev.Seq,
-			Flow: ev.Flow, FlowVersion: ev.FlowVersion, Digest: ev.Digest,
+			Flow: ev.Flow, FlowVersion: ev.FlowVersion, Digest: ev.Digest, OrderKey: ev.OrderKey,
 			State: store.RunPending, Epoch: 1, CreatedAt: time.Now().UTC(),
 		}
 		doc, err := r.executor.Document(ev.Digest) //nolint:contextcheck // Workflow code asks for documents without one.
@@ -184,9 +188,16 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	if err := r.cell.Work().StartRuns(ctx, runs, events[len(events)-1].Seq, drafts); err != nil {
 		return false, err
 	}
-	r.follow(runs)
+	held, err := r.held(ctx, runs)
+	if err != nil {
+		return false, err
+	}
 	carried := runs[:0:0]
 	for i, run := range runs {
+		if held[run.ID] {
+			continue
+		}
+		r.follow(runs[i : i+1])
 		if err := r.executor.Prime(run, events[i]); err != nil { //nolint:contextcheck // The document is in memory.
 			r.refuse(ctx, run, err)
 			continue
@@ -226,6 +237,9 @@ func (r *relay) follow(runs []store.Run) {
 		if run.State != store.RunWaiting {
 			r.open[run.ID] = struct{}{}
 		}
+		if run.OrderKey != "" {
+			r.ordered.Store(true)
+		}
 	}
 }
 
@@ -236,6 +250,11 @@ func (r *relay) ended(run string) {
 	delete(r.open, run)
 	roomy := len(r.open) < r.capacity
 	r.mu.Unlock()
+	if r.ordered.Load() {
+		// It may have been the one that others of its key wait for.
+		r.turns.Store(true)
+		r.ring()
+	}
 	if full && roomy {
 		r.ring()
 	}

@@ -113,10 +113,10 @@ type Event struct {
 	// Kind is webhook, call or schedule.
 	Kind string
 	// DedupeKey is unique for its source.
-	DedupeKey     string
-	Flow          string
-	FlowVersion   int
-	Digest        string
+	DedupeKey   string
+	Flow        string
+	FlowVersion int
+	Digest      string
 	// PayloadSealed is empty once its time to be kept is over.
 	PayloadSealed []byte
 	ReceivedAt    time.Time

@@ -127,3 +127,35 @@ FROM effects e JOIN runs r ON r.seq = e.run WHERE r.id = ? ORDER BY e.created_at
 		return e, err
 	})
 }
+
+// RunOf finds the run that an event became; CodeNotFound until it has.
+func (w *Work) RunOf(ctx context.Context, event Event) (Run, error) {
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE seq = ? AND event = ?", event.Seq, event.ID)
+	return single("find the run of the event", rows, err, scanRun)
+}
+
+// LineageEffects lists the effects of the runs of several events, in the order of
+// the events; root is the run of the first.
+func (w *Work) LineageEffects(ctx context.Context, events []int64) (root string, out []Effect, err error) {
+	for _, seq := range events {
+		rows, err := w.s.Query(ctx, "SELECT id FROM runs WHERE seq = ?", seq)
+		ids, err := collect("find the run of the event", rows, err, func(row scanner) (string, error) {
+			var id string
+			return id, row.Scan(&id)
+		})
+		if err != nil {
+			return "", nil, err
+		}
+		for _, id := range ids {
+			if root == "" {
+				root = id
+			}
+			effects, err := w.ListEffects(ctx, id)
+			if err != nil {
+				return "", nil, err
+			}
+			out = append(out, effects...)
+		}
+	}
+	return root, out, nil
+}
