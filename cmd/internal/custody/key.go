@@ -91,9 +91,11 @@ func (k Key) Load(ctx context.Context) (seal.PrivateKey, error) {
 		return seal.PrivateKey{}, schema.Errorf(schema.CodeInvalid, "setting %s names another key than the one that wrapped %s", k.setting, k.path).
 			Advise("Name that key, or move the pair with tenon keys rotate --from.")
 	}
-	raw, err := k.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) {
-		return keeper.Decrypt(ctx, w.Wrapped)
-	})
+	return k.unwrap(ctx, w)
+}
+
+func (k Key) unwrap(ctx context.Context, w wrapped) (seal.PrivateKey, error) {
+	raw, err := k.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) { return keeper.Decrypt(ctx, w.Wrapped) })
 	if err != nil {
 		return seal.PrivateKey{}, err
 	}
@@ -103,6 +105,19 @@ func (k Key) Load(ctx context.Context) (seal.PrivateKey, error) {
 		return seal.PrivateKey{}, schema.Errorf(schema.CodeRefused, "setting %s: what its key unwraps is not the half of the public key in %s", k.setting, k.path)
 	}
 	return private, nil
+}
+
+// proven refuses, before anything depends on it, what the provider does not unwrap
+// again.
+func (k Key) proven(ctx context.Context, w wrapped, private seal.PrivateKey) error {
+	if len(w.Wrapped) == 0 {
+		return k.unavailable("wrap", schema.Errorf(schema.CodeUnavailable, "the provider's answer is empty"))
+	}
+	again, err := k.unwrap(ctx, w)
+	if err == nil && again.Public() != private.Public() {
+		err = k.unavailable("unwrap", schema.Errorf(schema.CodeUnavailable, "the provider's answer is another"))
+	}
+	return err
 }
 
 // Ensure reads the private half, or makes one where there is none. Where there was
@@ -136,6 +151,9 @@ func (k Key) make(ctx context.Context) (seal.PrivateKey, error) {
 	if err != nil {
 		return seal.PrivateKey{}, err
 	}
+	if err := k.proven(ctx, w, private); err != nil {
+		return seal.PrivateKey{}, err
+	}
 	text, err := json.MarshalIndent(w, "", "  ")
 	if err != nil {
 		return seal.PrivateKey{}, schema.Errorf(schema.CodeInternal, "a wrapped key does not encode: %w", err)
@@ -146,7 +164,7 @@ func (k Key) make(ctx context.Context) (seal.PrivateKey, error) {
 	if _, err := keyfile.Create(k.path, append(text, '\n'), 0o600); err != nil {
 		return seal.PrivateKey{}, err
 	}
-	// Not taken as it was made: what will be read at the next start is what counts.
+	// Another process may have made one at the same time: what is kept counts.
 	return k.Load(ctx)
 }
 
