@@ -150,7 +150,7 @@ func quotes(t *testing.T, values map[string]string, text string) {
 	t.Helper()
 	assert.NotContains(t, strings.ToLower(text), "canary")
 	for _, value := range values {
-		for _, line := range strings.Split(value, "\n") {
+		for line := range strings.SplitSeq(value, "\n") {
 			if len(line) > 20 && !strings.HasPrefix(line, "---") {
 				assert.NotContains(t, text, line)
 			}
@@ -199,7 +199,7 @@ func TestEntryWarnings(t *testing.T) {
 func weak(t *testing.T) map[string]string {
 	t.Helper()
 	t.Setenv("GODEBUG", "rsa1024min=0")
-	key, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // Weak on purpose: what is checked is that it is noticed.
+	key, err := rsa.GenerateKey(rand.Reader, 1024) // Weak on purpose: what is checked is that it is noticed.
 	require.NoError(t, err)
 	return map[string]string{
 		"certificate": certificate(t, key, key.Public(), time.Now().AddDate(1, 0, 0)),

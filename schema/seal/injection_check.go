@@ -139,7 +139,7 @@ func checkOAuth2(o OAuth2) error {
 func validTokenURL(text string) bool {
 	rest, ok := strings.CutPrefix(text, "https://")
 	host, path, slash := strings.Cut(rest, "/")
-	if !ok || !slash || len(text) > 1024 || !validHost(host) || strings.ContainsAny(path, "%?#\\ ") || strings.Contains(path, "..") {
+	if !ok || !slash || len(text) > 1024 || !validHost(host) || strings.ContainsAny(path, "%?#;\\ ") || strings.Contains("/"+path, "//") || strings.Contains(path, "..") {
 		return false
 	}
 	u, err := url.Parse(text)

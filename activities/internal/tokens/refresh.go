@@ -103,7 +103,7 @@ func (s *Source) seal(g Grant, k kept) ([]byte, error) {
 // the next attempt: until it is on disk nobody uses it, and nobody asks again.
 func (s *Source) save(ctx context.Context, k key, row store.Token, g Grant) error {
 	err := s.cfg.Rows.PutToken(ctx, row, store.AuditDraft{
-		Actor: s.cfg.Owner, Action: "credential.token", Target: g.Connection, Namespace: g.Namespace,
+		Actor: "system", Action: "credential.token", Target: g.Connection, Namespace: g.Namespace,
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,7 +3,6 @@ package tokens
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync"
 	"time"
 
@@ -194,7 +193,7 @@ func (s *Source) fly(ctx context.Context, g Grant, row store.Token) (f *flight, 
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightLimit)
 		defer cancel()
 		err := s.refresh(ctx, own, row.Generation)
-		for value := range maps.Values(own.Values) {
+		for _, value := range own.Values {
 			value.Wipe()
 		}
 		s.mu.Lock()
