@@ -33,7 +33,7 @@ func (l Limits) begin(cmd *exec.Cmd) error {
 		return err
 	}
 	if l.Weight > 0 && !held.Weight {
-		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice(l.Weight)); err != nil {
+		if err := lower(nice(l.Weight)); err != nil {
 			return fmt.Errorf("lower the priority: %w", err)
 		}
 	}
@@ -65,9 +65,21 @@ func (l Limits) enter(pid int, held Held) error {
 	return nil
 }
 
-// nice is the nice value of a weight: each step of nice is a factor of 1.25.
+// lower makes this thread nicer by the step.
+func lower(step int) error {
+	// The kernel's answer is 20 less the nice value, so that it is never negative.
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
+	if err != nil {
+		return err
+	}
+	return unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), min(mid-now+step, nicest))
+}
+
+const mid, nicest = 20, 19
+
+// nice is what a weight adds to the nice value: each step is a factor of 1.25.
 // Raising a priority needs a right that nobody here has, so more than the usual
 // weight is the usual one.
 func nice(weight int64) int {
-	return min(max(int(math.Round(math.Log(100/float64(weight))/math.Log(1.25))), 0), 19)
+	return min(max(int(math.Round(math.Log(100/float64(weight))/math.Log(1.25))), 0), nicest)
 }
