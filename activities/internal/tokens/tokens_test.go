@@ -25,6 +25,7 @@ import (
 // TestTokenRefresh: a hundred callers at once, at every moment of a token's life,
 // make one request each time it is due.
 func TestTokenRefresh(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, c := newProvider(t), newCell(t, b)
 		s := c.process("p1")
@@ -77,6 +78,7 @@ func access(t *testing.T, s *tokens.Source, g tokens.Grant, stale int64) string 
 // TestClientCredentials: each way to authenticate, scopes and parameters, and a
 // token that the system will not take any more.
 func TestClientCredentials(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	s := c.process("p1")
 	g := p.grant(seal.GrantClientCredentials)
@@ -115,6 +117,7 @@ func TestClientCredentials(t *testing.T) {
 // TestRefusals: what the provider says no repetition mends is told once, kept,
 // and asked again after a while only. No error quotes what it quotes.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	s := c.process("p1")
 	g := p.grant(seal.GrantRefreshToken)
@@ -144,6 +147,7 @@ func TestRefusals(t *testing.T) {
 // its answer is lost. The next attempt asks with the one that is left; when the
 // provider takes that for theft, the error says what happened.
 func TestProviderDiesAfterIssuing(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	s := c.process("p1")
 	g := p.grant(seal.GrantRefreshToken)
@@ -171,6 +175,7 @@ func TestProviderDiesAfterIssuing(t *testing.T) {
 // TestTokenThatStillLastsIsUsed: a provider that does not answer harms nobody
 // while the token lasts.
 func TestTokenThatStillLastsIsUsed(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	s := c.process("p1")
 	g := p.grant(seal.GrantClientCredentials)
@@ -190,6 +195,7 @@ func TestTokenThatStillLastsIsUsed(t *testing.T) {
 // answered. The next one asks only when that request has certainly ended, and
 // takes what the other one kept.
 func TestAnotherProcessIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, c := newProvider(t), newCell(t, b)
 		g := p.grant(seal.GrantRefreshToken)
@@ -244,6 +250,7 @@ func (f *failing) PutToken(ctx context.Context, k store.Token, a store.AuditDraf
 // TestAnswerIsKeptBeforeItIsUsed: a new refresh token that cannot be committed is
 // neither lost nor used, and the provider is not asked again.
 func TestAnswerIsKeptBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	rows := &failing{Rows: c.cell.Work()}
 	rows.left.Store(2)
@@ -263,6 +270,7 @@ func TestAnswerIsKeptBeforeItIsUsed(t *testing.T) {
 // TestCallerLeaves: a caller that gives up does not break off the request, whose
 // answer would be lost, and its wiped values are not what is sent.
 func TestCallerLeaves(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	s := c.process("p1")
 	inside, answer := make(chan struct{}), make(chan struct{})
@@ -294,6 +302,7 @@ func TestCallerLeaves(t *testing.T) {
 // TestTokenHost: client secret and refresh token go to the token endpoint's host,
 // over TLS that proves it, and nowhere else.
 func TestTokenHost(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	var reached atomic.Int32
 	evil := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -325,6 +334,7 @@ func TestTokenHost(t *testing.T) {
 // TestHostileAnswers: whatever the provider answers, no secret is in an error and
 // nothing that cannot be sent is kept.
 func TestHostileAnswers(t *testing.T) {
+	t.Parallel()
 	p, c := newProvider(t), newCell(t, storetest.SQLite(t))
 	s := c.process("p1")
 	version := 0
@@ -368,6 +378,7 @@ func TestHostileAnswers(t *testing.T) {
 // TestTokensAtRest: what is stored is readable by the cell alone, in its place
 // alone: not with the data key, which the API has, nor moved or planted.
 func TestTokensAtRest(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, c := newProvider(t), newCell(t, b)
 		s := c.process("p1")
