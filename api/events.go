@@ -21,6 +21,7 @@ type Event struct {
 	Flow       string    `json:"flow"`
 	Version    int       `json:"version"`
 	ReceivedAt time.Time `json:"received_at"`
+	Origin     string    `json:"origin,omitempty" doc:"The event that this one replays."`
 }
 
 // EventDetail is an event with what it carried.
@@ -33,7 +34,7 @@ type EventDetail struct {
 }
 
 func showEvent(e store.Event) Event {
-	shown := Event{ID: e.ID, Kind: e.Kind, Source: e.Source, Flow: e.Flow, Version: e.FlowVersion, ReceivedAt: e.ReceivedAt}
+	shown := Event{ID: e.ID, Kind: e.Kind, Source: e.Source, Flow: e.Flow, Version: e.FlowVersion, ReceivedAt: e.ReceivedAt, Origin: e.Origin}
 	if e.Kind != config.KindWebhook {
 		shown.Source = ""
 	}
@@ -41,6 +42,8 @@ func showEvent(e store.Event) Event {
 }
 
 func (s *Server) registerEvents() {
+	s.registerReplays()
+	s.registerDeadLetters()
 	tags := []string{"Events"}
 	read := access{scope: scopeNamespace, permission: EventsRead}
 	handle(s, huma.Operation{

@@ -177,7 +177,7 @@ func (s *Server) keep(ctx context.Context, c *caller, source store.Source, m ver
 	payload := config.Event{Headers: kept(r.Header), ContentType: r.Header.Get("Content-Type"), Source: source.ID}
 	payload.Body, payload.Encoding = asJSON(r.Body)
 	id, _, err := s.accept(ctx, c, inbound{
-		kind: config.KindWebhook, source: source.ID, dedupe: m.ID, flow: flow, version: version, payload: payload,
+		kind: config.KindWebhook, source: source.ID, dedupe: m.ID, flow: flow, version: version, payload: payload, order: m.Order,
 	})
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ type inbound struct {
 	flow    store.Flow
 	version store.FlowVersion
 	payload config.Event
+	order   string // what its run waits for others by; empty: nothing
 }
 
 // latest finds a flow of the caller's namespace and its newest version, which
@@ -41,7 +42,7 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	}
 	event := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
-		Flow: in.flow.ID, FlowVersion: in.version.Version, Digest: in.version.Digest, ReceivedAt: s.now(),
+		Flow: in.flow.ID, FlowVersion: in.version.Version, Digest: in.version.Digest, ReceivedAt: s.now(), OrderKey: in.order,
 	}
 	event.DedupeKey = event.ID
 	if in.dedupe != "" {

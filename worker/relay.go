@@ -44,7 +44,7 @@ type relay struct {
 	bell chan struct{}
 	// down says that the engine did not take the last carriers: nothing more is
 	// taken from the inbox until it does, so that what piles up stays there.
-	down     atomic.Bool
+	down atomic.Bool
 	// ordered: there are runs with an order key. turns: one of them may have
 	// ended, and another's turn have come.
 	ordered, turns atomic.Bool

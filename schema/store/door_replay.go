@@ -23,19 +23,24 @@ type Disposition struct {
 }
 
 // ReplayEvent keeps an event that repeats another one, and notes that the other
-// one was replayed, in one transaction.
+// one was replayed, in one transaction. With the dedupe key of an earlier one it
+// adds nothing, and that one is returned.
 func (d *Door) ReplayEvent(ctx context.Context, e Event, by string, a AuditDraft) (Event, error) {
 	stamp(&e.ReceivedAt)
+	repeated := false
 	err := d.s.w.do(ctx, "replay the event", func(t *txn) error {
 		item := &acceptance{event: e, draft: a}
 		if err := t.accept([]*acceptance{item}); err != nil {
 			return err
 		}
-		e.Seq = item.event.Seq
+		e.Seq, repeated = item.event.Seq, item.duplicate
 		return t.dispose(Disposition{Event: e.Origin, Kind: DispositionReplayed, By: by, At: e.ReceivedAt})
 	})
 	if err != nil {
 		return Event{}, err
+	}
+	if repeated {
+		return d.bySeq(ctx, e.Seq)
 	}
 	return e, nil
 }

@@ -41,6 +41,9 @@ type Message struct {
 	// ID tells a repeated message from a new one; empty when each delivery is
 	// one of its own.
 	ID string
+	// Order is what its run waits for others by, in a form that tells nothing of
+	// the key; empty for no order.
+	Order string
 	// Answer is set for a handshake, which is no event: it is answered.
 	Answer *Answer
 }
@@ -88,7 +91,10 @@ func Verify(source config.Source, r Request) (Message, error) {
 		}
 	}
 	id, err := identify(s, source, proven, r)
-	return Message{ID: id}, err
+	if err != nil {
+		return Message{}, err
+	}
+	return Message{ID: id, Order: order(source, r)}, nil
 }
 
 // Nobody does the work of verifying a message of a source that does not
