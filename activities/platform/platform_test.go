@@ -33,6 +33,10 @@ type orders struct {
 	Root, API                          seal.PublicKey
 	// Deletes has it delete instead.
 	Deletes bool
+	// Rotation is what the host is to take on, instead of provisioning;
+	// RootPrivate is what it opens keys with.
+	Rotation    string
+	RootPrivate []byte
 }
 
 const ordersVariable = "TENON_TEST_PROVISION"
@@ -72,6 +76,9 @@ func (o orders) obey() error {
 		do = deletes(p)
 	}
 	fmt.Println("ready")
+	if o.Rotation != "" {
+		return o.rotate(ctx, p)
+	}
 	for {
 		for _, activity := range do {
 			if err := activity(ctx, o.Organization); err != nil {
