@@ -45,6 +45,7 @@ type platform struct {
 	mu    sync.Mutex
 	rings map[string]int
 	cells map[string]*store.Cell
+	made  map[string]store.Provisioned
 }
 
 // logs is what the server logged.
@@ -87,9 +88,17 @@ func (c *clock) move(d time.Duration) {
 // manifest only.
 var manifest = sdk.Manifest{
 	Name: "http", Version: "1.0.0", Title: "HTTP",
-	Auth:     []sdk.AuthScheme{{Scheme: "bearer", Title: "Bearer"}, {Scheme: "basic", Title: "Basic"}},
+	Auth:     everyScheme(),
 	Settings: json.RawMessage(`{"type":"object","properties":{"base_url":{"type":"string","pattern":"^https?://"},"headers":{"type":"object"}},"additionalProperties":false}`),
 	Actions:  []sdk.ActionInfo{{Name: "request", Title: "Request", Effect: sdk.EffectWrite, Idempotency: sdk.IdempotencyKey}},
+}
+
+func everyScheme() []sdk.AuthScheme {
+	var all []sdk.AuthScheme
+	for _, scheme := range seal.Schemes() {
+		all = append(all, sdk.AuthScheme{Scheme: scheme, Title: scheme})
+	}
+	return all
 }
 
 // newPlatform stands on SQLite files, which a test can search.
@@ -104,7 +113,7 @@ func newPlatform(t *testing.T, change ...func(*api.Config)) *platform {
 func newPlatformOn(t *testing.T, dir string, backend storetest.Backend, change ...func(*api.Config)) *platform {
 	t.Helper()
 	ctx := context.Background()
-	p := &platform{t: t, dir: dir, admins: backend.Admin, logs: &logs{}, clock: &clock{}, rings: map[string]int{}, cells: map[string]*store.Cell{}}
+	p := &platform{t: t, dir: dir, admins: backend.Admin, logs: &logs{}, clock: &clock{}, rings: map[string]int{}, cells: map[string]*store.Cell{}, made: map[string]store.Provisioned{}}
 	var err error
 	p.control, err = store.OpenControl(ctx, backend.ControlURL)
 	require.NoError(t, err)
@@ -171,7 +180,7 @@ func (p *platform) provision(org string) {
 	require.NoError(p.t, p.keys.Put(ctx, entry))
 	cell, err := store.OpenCell(ctx, made.Cell, store.SideCell)
 	require.NoError(p.t, err)
-	p.cells[org] = cell
+	p.cells[org], p.made[org] = cell, made
 	require.NoError(p.t, p.control.SetOrganizationState(ctx, org, store.OrganizationActive, store.AuditDraft{Actor: "system", Action: "organization.activate", Target: org}))
 }
 

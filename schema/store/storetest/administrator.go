@@ -13,22 +13,28 @@ import (
 // without the store: what somebody with SQL does. It is closed when the test ends.
 func (b Backend) Administrator(tb testing.TB, made store.Provisioned, side string) *sql.DB {
 	tb.Helper()
-	address, driver := map[string]string{"door": made.API.Door, "work": made.API.Work}[side], "postgres"
+	if b.Name == "sqlite" {
+		return b.open(tb, map[string]string{"door": made.API.Door, "work": made.API.Work}[side], side)
+	}
 	u, err := url.Parse(made.API.Door)
 	if err != nil {
 		tb.Fatalf("a database has no address: %v", err)
 	}
-	dsn := "file:" + strings.TrimPrefix(address, "sqlite:") + "?_pragma=recursive_triggers(1)&_pragma=busy_timeout(10000)"
-	if b.Name == "sqlite" {
-		driver = "sqlite"
-	} else {
-		if u, err = url.Parse(Postgres(tb).URL(strings.TrimPrefix(u.Path, "/"))); err != nil {
+	return b.open(tb, Postgres(tb).URL(strings.TrimPrefix(u.Path, "/")), side)
+}
+
+func (b Backend) open(tb testing.TB, address, schema string) *sql.DB {
+	tb.Helper()
+	driver, dsn := "sqlite", "file:"+strings.TrimPrefix(address, "sqlite:")+"?_pragma=recursive_triggers(1)&_pragma=busy_timeout(10000)"
+	if b.Name != "sqlite" {
+		u, err := url.Parse(address)
+		if err != nil {
 			tb.Fatalf("a database has no address: %v", err)
 		}
 		q := u.Query()
-		q.Set("search_path", side)
+		q.Set("search_path", schema)
 		u.RawQuery = q.Encode()
-		dsn = u.String()
+		driver, dsn = "postgres", u.String()
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
