@@ -18,7 +18,7 @@ var (
 	binaries = flag.String("binaries", "../../bin", "directory of the binaries")
 	result   = flag.String("out", "", "file for the figures, as JSON")
 	window   = flag.Duration("window", 10*time.Second, "how long each load lasts")
-	parts    = flag.String("parts", "postgres,baseline,latency,recovery,acks,sqlite,wake,broker,audit", "what is measured")
+	parts    = flag.String("parts", "postgres,baseline,latency,recovery,acks,sqlite,wake,broker,audit,sealing", "what is measured")
 )
 
 // asked tells whether a part is to be measured.
@@ -58,6 +58,9 @@ func BenchmarkPlatform(b *testing.B) {
 	}
 	if asked("audit") {
 		auditFigures(b, &r)
+	}
+	if asked("sealing") {
+		sealing(b, &r)
 	}
 	r.print(os.Stdout)
 	if *result != "" && !b.Failed() {

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 )
 
 // source is kept as text: a C file in a Go package would need cgo.
@@ -20,7 +23,7 @@ type Sodium struct{ path string }
 
 // Build compiles the program. A machine that cannot fails the test: what is not
 // compared is not known to be compatible.
-func Build(t *testing.T) Sodium {
+func Build(t testing.TB) Sodium {
 	t.Helper()
 	dir := t.TempDir()
 	file, program := filepath.Join(dir, "sodium.c"), filepath.Join(dir, "sodium")
@@ -58,6 +61,20 @@ func (s Sodium) Decrypt(t *testing.T, key, nonce, associated, sealed []byte) []b
 	t.Helper()
 	out, _ := s.run(t, "decrypt", key, nonce, associated, sealed)
 	return out
+}
+
+// PerSecond is how many values of the size libsodium encrypts, with a random nonce
+// each, and decrypts in a second, when it does either for as long as d.
+func (s Sodium) PerSecond(t testing.TB, size int, d time.Duration) (encrypts, decrypts float64) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), s.path, "bench", strconv.Itoa(size), strconv.FormatFloat(d.Seconds(), 'f', -1, 64)).Output()
+	if err == nil {
+		_, err = fmt.Sscan(string(out), &encrypts, &decrypts)
+	}
+	if err != nil {
+		t.Fatalf("libsodium was not measured: %v", err)
+	}
+	return encrypts, decrypts
 }
 
 func (s Sodium) must(t *testing.T, operation string, args ...[]byte) []byte {
