@@ -28,7 +28,7 @@ func (e env) enclose(ctx context.Context, binaries string) (context.Context, *st
 			hidden = append(hidden, file)
 		}
 	}
-	shown := []string{e.cells, sockets}
+	shown := append([]string{e.cells, sockets}, e.Cell.Groups...)
 	if rel, err := filepath.Rel(e.Data, binaries); err == nil && filepath.IsLocal(rel) {
 		shown = append(shown, binaries)
 	}

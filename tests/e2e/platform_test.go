@@ -38,9 +38,13 @@ func bin(t *testing.T, name string) string {
 type platform struct {
 	data, api, ui, engine string
 	env                   []string
-	cmd                   *exec.Cmd
-	ended                 chan struct{}
-	took                  time.Duration
+	// bin is where its programs are, when not where [bin] finds them; user is who
+	// runs it, when not who runs the tests.
+	bin   string
+	user  *syscall.Credential
+	cmd   *exec.Cmd
+	ended chan struct{}
+	took  time.Duration
 
 	mu  sync.Mutex
 	log strings.Builder
@@ -84,9 +88,14 @@ func (p *platform) refused(t *testing.T) string {
 // start runs "tenon up" and waits until it says that it is up.
 func (p *platform) start(t *testing.T) {
 	t.Helper()
-	p.cmd = exec.Command(bin(t, "tenon"), "up", "--data", p.data, "--api-address", p.api, "--ui-address", p.ui, "--engine-address", p.engine)
+	program := filepath.Join(p.bin, "tenon")
+	if p.bin == "" {
+		program = bin(t, "tenon")
+	}
+	p.cmd = exec.Command(program, "up", "--data", p.data, "--api-address", p.api, "--ui-address", p.ui, "--engine-address", p.engine)
 	p.cmd.Env = append(os.Environ(), p.env...)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	p.cmd.Dir = "/"
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: p.user}
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	logs, err := p.cmd.StderrPipe()

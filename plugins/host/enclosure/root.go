@@ -50,8 +50,9 @@ func EmptyRoot(directories ...string) error {
 }
 
 // Hide takes directories and files out of sight of this process and of all that
-// it starts, except for the directories shown that lie in them. Nobody without
-// a capability in the namespace sees them again.
+// it starts, except for the directories shown that lie in them. What else is
+// seen is read-only, except for the directories shown. Nobody without a
+// capability in the namespace undoes it.
 func Hide(hidden, shown []string) error {
 	if err := private(); err != nil {
 		return err
@@ -60,7 +61,14 @@ func Hide(hidden, shown []string) error {
 	if err != nil {
 		return err
 	}
-	defer kept.close()
+	defer func(all trees) { all.close() }(kept)
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}); err != nil {
+		return fmt.Errorf("read-only mounts: %w", err)
+	}
+	// Who makes a namespace writes there who it is to be in it.
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/proc", 0, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		return fmt.Errorf("writable /proc: %w", err)
+	}
 	for _, path := range hidden {
 		info, err := os.Stat(path)
 		switch {
@@ -77,15 +85,16 @@ func Hide(hidden, shown []string) error {
 		if err := unix.Mount("tenon", path, "tmpfs", bare, "size=64k,mode=755"); err != nil {
 			return fmt.Errorf("hide %s: %w", path, err)
 		}
-		inside := kept.in(path)
+		inside, outside := kept.split(path)
 		if err := inside.put("/"); err != nil {
 			return err
 		}
+		kept = outside
 		if err := unix.Mount("", path, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|bare, ""); err != nil {
 			return fmt.Errorf("hide %s: %w", path, err)
 		}
 	}
-	return nil
+	return kept.put("/")
 }
 
 // private keeps what is mounted here to this namespace.
@@ -123,15 +132,16 @@ func (t trees) close() {
 	}
 }
 
-// in are those within the directory.
-func (t trees) in(directory string) trees {
-	var out trees
+// split tells those within the directory from the others.
+func (t trees) split(directory string) (inside, outside trees) {
 	for _, x := range t {
 		if rel, err := filepath.Rel(directory, x.path); err == nil && filepath.IsLocal(rel) {
-			out = append(out, x)
+			inside = append(inside, x)
+			continue
 		}
+		outside = append(outside, x)
 	}
-	return out
+	return inside, outside
 }
 
 // put lays the trees at their paths under the root.

@@ -1,0 +1,326 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/tenonhq/tenon/plugins/host"
+	"github.com/tenonhq/tenon/plugins/host/probe"
+)
+
+// probed builds the platform's programs as they are, but for the probe in each,
+// into a directory where another user can execute them.
+func probed(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tenon-probed") //nolint:usetesting // A test's own is closed to other users.
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // For another user.
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", "probe", "-ldflags=-s -w", "-o", dir+"/",
+		"./cmd/tenon", "./cmd/tenon-engine", "./cmd/tenon-starter", "./cmd/tenon-cell", "./cmd/tenon-launcher",
+		"./cmd/tenon-connector", "./cmd/tenon-eval", "./tests/e2e/testdata/stranger")
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return dir
+}
+
+// household is all that the processes of a platform have.
+type household struct {
+	p *platform
+	// files, by whose they are.
+	files map[string][]string
+	// pids of each kind; the cell and the launcher are the first organization's.
+	pids map[string]int
+	// outside is a process and a file of the same user that are not the platform's.
+	outsider int
+	sockets  []string
+}
+
+// TestConfinement attacks from inside each kind of process, as the user that the
+// tests run as and, under root, as one without rights: files, memory,
+// descriptors, sockets and keys of every other.
+func TestConfinement(t *testing.T) {
+	t.Parallel()
+	bin := probed(t)
+	t.Run("this user", func(t *testing.T) { confinement(t, bin, os.Geteuid()) })
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		t.Run("a user without rights", func(t *testing.T) { confinement(t, bin, nobody) })
+	}
+}
+
+func confinement(t *testing.T, bin string, uid int) {
+	t.Helper()
+	h := settle(t, bin, uid)
+	for kind, may := range map[string][]string{
+		"api":    {"api", "control", "keystore", "cell", "other cell"},
+		"host":   {"host", "control", "keystore", "cell", "other cell"},
+		"engine": {"engine"},
+		// What is not the platform's at all it sees, as it must what cells need; it
+		// changes none of it.
+		"starter":  {"cell", "other cell", "outside"},
+		"cell":     {"cell"},
+		"launcher": {},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			a := h.ask(t, h.pids[kind], h.plan(kind))
+			for _, what := range a.Worked {
+				verb, object, _ := strings.Cut(what, ":")
+				assert.True(t, h.granted(verb, object, kind, may), "from inside %s: %s", kind, what)
+			}
+			for _, name := range may {
+				for _, path := range h.files[name] {
+					assert.Contains(t, a.Worked, "read:"+path, "%s needs what is its own", kind)
+				}
+			}
+			assert.Equal(t, "1", a.Capabilities["NoNewPrivs"])
+			for set, bits := range a.Capabilities {
+				if n, err := strconv.ParseUint(bits, 16, 64); set != "NoNewPrivs" && set != "CapBnd" {
+					require.NoError(t, err)
+					assert.Zero(t, n&^keeps(kind, uid), "%s of %s", set, kind)
+				}
+			}
+		})
+	}
+	for _, kind := range []string{"evaluator", "connector"} {
+		t.Run(kind, func(t *testing.T) {
+			a := h.stranger(t, bin, kind, uid)
+			assert.Empty(t, a.Worked, "from inside the sandbox")
+		})
+	}
+}
+
+// keeps are the capabilities that a kind may keep: under root, those by which
+// strangers get user ids of their own, in the process that starts them.
+func keeps(kind string, uid int) uint64 {
+	if uid != 0 || kind != "starter" && kind != "launcher" {
+		return 0
+	}
+	return 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETFCAP | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_CHOWN | 1<<unix.CAP_KILL
+}
+
+// settle starts a platform with two organizations and finds what it has.
+func settle(t *testing.T, bin string, uid int) *household {
+	t.Helper()
+	p := newPlatform(t, "TENON_CELL_IDLE=0")
+	base, err := os.MkdirTemp("", "tenon-confined") //nolint:usetesting // A test's own is closed to other users.
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(base) })
+	p.data, p.bin = filepath.Join(base, "data"), bin
+	secret := filepath.Join(base, "outsider")
+	require.NoError(t, os.WriteFile(secret, []byte("of the same user"), 0o600))
+	asleep := exec.CommandContext(t.Context(), "sleep", "3600")
+	if uid != os.Geteuid() {
+		p.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+		asleep.SysProcAttr = &syscall.SysProcAttr{Credential: p.user}
+		require.NoError(t, os.Chown(base, uid, uid))
+		require.NoError(t, os.Chown(secret, uid, uid))
+	}
+	require.NoError(t, asleep.Start())
+	t.Cleanup(func() { _ = asleep.Process.Kill(); _ = asleep.Wait() })
+	p.start(t)
+	first, _ := p.organization(t, "First")
+	second, _ := p.organization(t, "Second")
+	in := func(parts ...string) string { return filepath.Join(append([]string{p.data}, parts...)...) }
+	h := &household{p: p, outsider: asleep.Process.Pid, pids: map[string]int{}, files: map[string][]string{
+		"api": {in("keys", "api.key")}, "host": {in("keys", "root.key"), in("keys", "engine-token.key")},
+		"control": {in("control", "control.db")}, "keystore": {in("keystore")},
+		"engine": {in("engine")}, "cell": databasesOf(t, in("cells", first)), "other cell": databasesOf(t, in("cells", second)),
+		"nobody": {in("admin.key"), in("logs", "tenon.log")}, "outside": {secret},
+	}}
+	eventually(t, 20*time.Second, "everything runs", func() bool {
+		h.find(t, first)
+		for _, kind := range []string{"up", "api", "host", "engine", "starter", "cell", "other cell", "launcher"} {
+			if h.pids[kind] == 0 {
+				return false
+			}
+		}
+		// A cell confines itself before it says so.
+		return strings.Count(p.logs(), "cell is awake") == 2
+	})
+	h.sockets = []string{in("run", "bell.sock")}
+	return h
+}
+
+// databasesOf are the files of a cell's databases.
+func databasesOf(t *testing.T, directory string) []string {
+	t.Helper()
+	var out []string
+	require.NoError(t, filepath.WalkDir(directory, func(path string, _ os.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".db") {
+			out = append(out, path)
+		}
+		return err
+	}))
+	require.Len(t, out, 2)
+	return out
+}
+
+// find tells the processes of the platform apart.
+func (h *household) find(t *testing.T, organization string) {
+	t.Helper()
+	for pid, name := range h.p.processes(t) {
+		switch name {
+		case "api", "host", "up":
+			h.pids[name] = pid
+		case "tenon-engine":
+			h.pids["engine"] = pid
+		case "tenon-starter":
+			h.pids["starter"] = pid
+		case "tenon-cell":
+			if !strings.Contains(cmdline(pid), organization) {
+				h.pids["other cell"] = pid
+				continue
+			}
+			h.pids["cell"] = pid
+			for child, name := range h.p.below(t, pid) {
+				if name == "tenon-launcher" {
+					h.pids["launcher"] = child
+				}
+			}
+		}
+	}
+}
+
+// cmdline is empty when the process is gone.
+func cmdline(pid int) string {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return string(text)
+}
+
+// plan has a kind try everything that is not the trying process.
+func (h *household) plan(kind string) probe.Plan {
+	plan := probe.Plan{PIDs: []int{h.outsider, os.Getpid()}, Execute: []string{"/bin/true", filepath.Join(h.p.bin, "tenon-cell")}, Sockets: h.sockets}
+	for name, pid := range h.pids {
+		if name != kind {
+			plan.PIDs = append(plan.PIDs, pid)
+		}
+	}
+	for _, paths := range h.files {
+		plan.Read = append(plan.Read, paths...)
+	}
+	slices.Sort(plan.Read)
+	plan.Write = append(slices.Clone(plan.Read), filepath.Join(h.p.bin, "tenon"), "/etc/hostname")
+	return plan
+}
+
+// writes are the files that a kind also changes.
+var writes = map[string][]string{
+	"api": {"control", "cell", "other cell"}, "host": {"control", "cell", "other cell"}, "starter": {"cell", "other cell"}, "cell": {"cell"},
+}
+
+// granted tells whether what worked belongs to the kind.
+func (h *household) granted(verb, object, kind string, may []string) bool {
+	// The same file through another process's root is the same file.
+	if strings.HasPrefix(object, "/proc/") {
+		_, object, _ = strings.Cut(strings.TrimPrefix(object, "/proc/"), "/root")
+	}
+	switch verb {
+	case "read", "write":
+		for _, name := range may {
+			if slices.Contains(h.files[name], object) && (verb == "read" || slices.Contains(writes[kind], name)) {
+				return true
+			}
+		}
+	case "connect":
+		// The host hears the bell, the API rings it. Landlock knows no sockets by
+		// path before Linux 7.0; who else sees its place can make the host look
+		// for work, and no more.
+		return kind == "api" || kind == "host" || kind == "engine"
+	case "execute", "environ", "maps", "mem", "fd", "ptrace":
+		// A starter's children, and a launcher's, are in its hands.
+		return kind == "starter" && (verb == "execute" || h.is(object, "cell", "other cell", "launcher"))
+	}
+	return false
+}
+
+func (h *household) is(object string, kinds ...string) bool {
+	pid, err := strconv.Atoi(object)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(kinds, func(kind string) bool { return h.pids[kind] == pid })
+}
+
+// ask has the process try.
+func (h *household) ask(t *testing.T, pid int, plan probe.Plan) probe.Answer {
+	t.Helper()
+	c, err := net.DialTimeout("unix", probe.Address(pid), 5*time.Second)
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, json.NewEncoder(c).Encode(plan))
+	var a probe.Answer
+	require.NoError(t, json.NewDecoder(c).Decode(&a))
+	require.NotEmpty(t, a.Capabilities)
+	return a
+}
+
+// stranger has a program in the sandbox of a connector or an evaluator try: it
+// is started as a cell starts those.
+func (h *household) stranger(t *testing.T, bin, kind string, uid int) probe.Answer {
+	t.Helper()
+	sockets := t.TempDir()
+	require.NoError(t, os.Chown(sockets, os.Geteuid(), os.Getegid()))
+	l, err := host.StartLauncher(t.Context(), filepath.Join(bin, "tenon-launcher"), sockets)
+	require.NoError(t, err)
+	defer l.Close()
+	require.Empty(t, l.Missing())
+	program, err := os.Open(filepath.Join(bin, "stranger"))
+	require.NoError(t, err)
+	defer func() { _ = program.Close() }()
+	in, theirs, err := os.Pipe()
+	require.NoError(t, err)
+	out, answer, err := os.Pipe()
+	require.NoError(t, err)
+	defer func() { _ = out.Close(); _ = theirs.Close() }()
+	spec := host.Spec{Executable: program, Args: []string{"stranger"}, Stdin: in, Stdout: answer}
+	if kind == "connector" {
+		spec.SocketDir = sockets
+	}
+	_, err = l.Start(t.Context(), spec)
+	require.NoError(t, err)
+	require.NoError(t, in.Close())
+	require.NoError(t, answer.Close())
+	require.NoError(t, json.NewEncoder(theirs).Encode(h.plan(kind)))
+	var a probe.Answer
+	require.NoError(t, json.NewDecoder(out).Decode(&a))
+	return a
+}
+
+// TestAStarterEndsWithItsHostAndItsCellsWithIt kills the starter with -9: no
+// cell outlives it, the host ends and is started again, and the cells with it.
+func TestAStarterEndsWithItsHostAndItsCellsWithIt(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, "TENON_CELL_IDLE=0")
+	p.start(t)
+	p.organization(t, "Shop")
+	eventually(t, 20*time.Second, "the cell is awake", func() bool { return strings.Contains(p.logs(), "cell is awake") })
+	mine := p.below(t, p.pid(t, "host"))
+	require.NoError(t, syscall.Kill(p.pid(t, "tenon-starter"), syscall.SIGKILL))
+	p.gone(t, mine)
+	eventually(t, 20*time.Second, "a new cell", func() bool {
+		for pid, name := range p.processes(t) {
+			if _, old := mine[pid]; name == "tenon-cell" && !old {
+				return true
+			}
+		}
+		return false
+	})
+	require.Contains(t, p.logs(), "the starter of the cells ended")
+}
