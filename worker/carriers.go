@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,9 +57,14 @@ func groups(runs []store.Run) [][]int {
 	return out
 }
 
-// assign gives each run its carrier.
+// assign gives each run its carrier. One with an order key is alone in it: a run
+// that is held must not seem to be with a carrier that works on others.
 func assign(runs []store.Run) {
-	for _, members := range groups(runs) {
+	apart := slices.Clone(runs)
+	for i := range apart {
+		apart[i].Straight = apart[i].Straight && apart[i].OrderKey == ""
+	}
+	for _, members := range groups(apart) {
 		id := schema.NewID(schema.PrefixCarrier)
 		for _, i := range members {
 			runs[i].Carrier = id

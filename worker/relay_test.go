@@ -63,6 +63,17 @@ func newBench(t *testing.T) *bench {
 // event puts an event into the inbox, for a flow version with this text sealed.
 func (b *bench) event(t *testing.T, text string, payload []byte) {
 	t.Helper()
+	b.put(t, text, payload, "")
+}
+
+// inOrder puts an event with an order key into the inbox.
+func (b *bench) inOrder(t *testing.T, key string) {
+	t.Helper()
+	b.put(t, document, nil, key)
+}
+
+func (b *bench) put(t *testing.T, text string, payload []byte, key string) {
+	t.Helper()
 	doc, err := flow.Parse([]byte(document))
 	require.NoError(t, err)
 	f := store.Flow{ID: schema.NewID(schema.PrefixFlow), Namespace: b.namespace, Name: "one", State: "active", CreatedAt: time.Now(), UpdatedAt: time.Now()}
@@ -73,7 +84,7 @@ func (b *bench) event(t *testing.T, text string, payload []byte) {
 	require.NoError(t, err)
 	ev := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: b.namespace, Source: "src", Kind: config.KindWebhook,
-		Flow: f.ID, FlowVersion: version.Version, Digest: doc.Digest, ReceivedAt: time.Now(),
+		Flow: f.ID, FlowVersion: version.Version, Digest: doc.Digest, ReceivedAt: time.Now(), OrderKey: key,
 	}
 	ev.DedupeKey = ev.ID
 	if payload == nil {
