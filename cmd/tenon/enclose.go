@@ -43,7 +43,7 @@ func (e env) enclose(ctx context.Context, binaries string) (context.Context, *st
 	if err != nil {
 		return nil, nil, schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
 	}
-	readable := append(e.rootKey().Files(), self, e.apiPublic, e.signer, e.verifier, e.checkpointKey)
+	readable := append(e.rootKey().Files(), self, e.apiPublic, e.signer, e.verifier, e.checkpointKey, e.checkpointPublic)
 	if e.EngineCA != "" {
 		readable = append(readable, e.EngineCA)
 	}

@@ -83,6 +83,10 @@ func runHost(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
+	checkpointKeys, err := audit.LoadKeys(e.checkpointPublic)
+	if err != nil {
+		return err
+	}
 	keys, err := keystore.Open(e.cellKeys)
 	if err != nil {
 		return err
@@ -142,7 +146,7 @@ func runHost(ctx context.Context, e env) error {
 		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
 	})
 	notary, err := notary.New(notary.Config{
-		Control: control, Admin: e.admin(), Signer: checkpoints, Directory: e.checkpoints, Awake: host.Awake, Logger: e.logger,
+		Control: control, Admin: e.admin(), Signer: checkpoints, Keys: checkpointKeys, Directory: e.checkpoints, Awake: host.Awake, Logger: e.logger,
 	})
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func initialize(ctx context.Context, e env) error {
 		return err
 	}
 	if err := errors.Join(
-		audit.WriteKey(e.checkpointPublic, checkpoints.Public()),
+		audit.AddKey(e.checkpointPublic, checkpoints.Public()),
 		keystore.WritePublic(e.rootPublic, root.Public()), keystore.WritePublic(e.apiPublic, apiPair.Public()),
 		token.WriteVerifier(e.verifier, signer.Verifier()),
 	); err != nil {

@@ -137,10 +137,16 @@ func TestKeyFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first.Public(), again.Public())
 	public := filepath.Join(dir, "checkpoint.pub")
-	require.NoError(t, audit.WriteKey(public, first.Public()))
+	for range 2 {
+		require.NoError(t, audit.AddKey(public, first.Public()))
+	}
 	keys, err := audit.LoadKeys(public)
 	require.NoError(t, err)
 	require.Equal(t, audit.NewKeys(first.Public()), keys)
+	require.NoError(t, audit.AddKey(public, known(t).Public()))
+	keys, err = audit.LoadKeys(public)
+	require.NoError(t, err)
+	require.Equal(t, audit.NewKeys(first.Public(), known(t).Public()), keys, "what the first signed still verifies")
 	require.NoError(t, os.Chmod(public, 0o666))
 	_, err = audit.LoadKeys(public)
 	require.Equal(t, schema.CodeRefused, schema.CodeOf(err), "who changes it signs for himself")

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/seal/keyfile"
@@ -100,9 +101,20 @@ func NewKeys(public ...ed25519.PublicKey) Keys {
 	return keys
 }
 
-// WriteKey writes a public key in standard base64.
-func WriteKey(path string, public ed25519.PublicKey) error {
-	return keyfile.Replace(path, []byte(base64.StdEncoding.EncodeToString(public)+"\n"), 0o644)
+// AddKey writes a public key in standard base64 behind those that the file has:
+// what an earlier key signed still verifies.
+func AddKey(path string, public ed25519.PublicKey) error {
+	text, err := keyfile.ReadPublic(path, fileLimit)
+	if err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+		return err
+	}
+	line := base64.StdEncoding.EncodeToString(public)
+	lines := bytes.Fields(text)
+	if slices.ContainsFunc(lines, func(l []byte) bool { return string(l) == line }) {
+		return nil
+	}
+	lines = append(lines, []byte(line))
+	return keyfile.Replace(path, append(bytes.Join(lines, []byte("\n")), '\n'), 0o644)
 }
 
 // LoadKeys reads public keys, one a line. A file that others may write is

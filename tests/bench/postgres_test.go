@@ -102,7 +102,7 @@ func acks(b *testing.B, r *report, p *platform, c *storetest.Cluster, k *books) 
 	require.NoError(b, t.post(b.Context(), "wake")) // What is not awake cannot be stopped.
 	until(b, 30*time.Second, "the cell is awake", func() bool { return t.completed(b) == 1 })
 	require.NoError(b, syscall.Kill(p.cell(b, t.organization), syscall.SIGSTOP))
-	plain := inserts(b, c)
+	plain := inserts(b, c, "plain_events", orderBody("plain"))
 	for i := range int64(outstanding) {
 		require.NoError(b, t.post(b.Context(), "first-ack-"+itoa(i)))
 	}
@@ -113,17 +113,16 @@ func acks(b *testing.B, r *report, p *platform, c *storetest.Cluster, k *books) 
 
 // inserts is the database's own rate of single rows of the same payload, which
 // it commits in groups for concurrent sessions.
-func inserts(b *testing.B, c *storetest.Cluster) float64 {
+func inserts(b *testing.B, c *storetest.Cluster, table string, payload []byte) float64 {
 	b.Helper()
 	db := open(b, c, "postgres")
 	db.SetMaxOpenConns(outstanding)
 	db.SetMaxIdleConns(outstanding)
-	_, err := db.ExecContext(b.Context(), "CREATE TABLE plain (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload BYTEA NOT NULL)")
+	_, err := db.ExecContext(b.Context(), "CREATE TABLE "+table+" (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload BYTEA NOT NULL)")
 	require.NoError(b, err)
-	insert, err := db.PrepareContext(b.Context(), "INSERT INTO plain (payload) VALUES ($1)")
+	insert, err := db.PrepareContext(b.Context(), "INSERT INTO "+table+" (payload) VALUES ($1)")
 	require.NoError(b, err)
 	defer func() { _ = insert.Close() }()
-	payload := orderBody("plain")
 	one := func(ctx context.Context, _ int64) error {
 		_, err := insert.ExecContext(ctx, payload)
 		return err

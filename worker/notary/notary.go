@@ -29,6 +29,8 @@ type Config struct {
 	Control *store.Control
 	Admin   store.Admin
 	Signer  audit.Signer
+	// Keys are the public halves of Signer, and of those that signed before it.
+	Keys audit.Keys
 	// Directory holds a file of checkpoints for each organization, and one for
 	// the control database.
 	Directory string
@@ -42,7 +44,6 @@ type Config struct {
 // Notary signs until its context ends.
 type Notary struct {
 	cfg   Config
-	keys  audit.Keys
 	files *files
 	// told are the findings that stand in the log already.
 	told map[string]bool
@@ -57,7 +58,7 @@ func New(cfg Config) (*Notary, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Notary{cfg: cfg, keys: audit.NewKeys(cfg.Signer.Public()), files: kept, told: map[string]bool{}}, nil
+	return &Notary{cfg: cfg, files: kept, told: map[string]bool{}}, nil
 }
 
 // Run signs at once, at every look, and when the context ends.
@@ -187,7 +188,7 @@ func (n *Notary) reconcile(ctx context.Context, organization string) (*audit.Che
 			break
 		}
 		for i := range page {
-			if err := audit.Follows(kept, &page[i], organization, n.keys); err != nil {
+			if err := audit.Follows(kept, &page[i], organization, n.cfg.Keys); err != nil {
 				return nil, n.tell(ctx, organization, audit.Finding{Seq: page[i].Sequence, What: "the control database holds a checkpoint that does not hold: " + err.Error()})
 			}
 			if err := n.files.add(&page[i]); err != nil {

@@ -21,7 +21,7 @@ import (
 func (s *site) notary(signer audit.Signer) *notary.Notary {
 	s.Helper()
 	n, err := notary.New(notary.Config{
-		Control: s.control, Admin: s.Admin, Signer: signer, Directory: s.directory,
+		Control: s.control, Admin: s.Admin, Signer: signer, Keys: audit.NewKeys(signer.Public()), Directory: s.directory,
 		Awake: func() []string { return []string{s.org} }, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(s, err)
