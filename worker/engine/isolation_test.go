@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
@@ -44,6 +43,9 @@ func methods(t *testing.T) []protoreflect.MethodDescriptor {
 	require.Greater(t, len(out), 150)
 	return out
 }
+
+// nobodysID is the id of no namespace and of no run.
+const nobodysID = "7a4c9f2e-5d1b-4e08-9c36-b0f1a2d3e4c5"
 
 // names are what a request names, by the name of the field.
 type names map[string]string
@@ -105,7 +107,7 @@ func TestEveryMethodWithAnothersNames(t *testing.T) {
 			"task_token": string(polled.GetTaskToken()), "name": task.Queue, "identity": "test", "signal_name": "no-signal", "query_type": "no-query", "schedule_id": "no-schedule",
 		}
 	}
-	theirs, nobodys := named(other.org, about.GetNamespaceInfo().GetId()), named(schema.NewID(schema.PrefixOrganization), uuid.NewString())
+	theirs, nobodys := named(other.org, about.GetNamespaceInfo().GetId()), named(schema.NewID(schema.PrefixOrganization), nobodysID)
 	open := map[string]bool{"GetSystemInfo": true, "GetClusterInfo": true}
 	for role, bearer := range map[string]string{
 		"cell": mint(t, shared.signer, token.RoleCell, own.org), "operator": mint(t, shared.signer, token.RoleOperator, own.org), "nobody": "",
@@ -129,7 +131,7 @@ func TestEveryMethodWithAnothersNames(t *testing.T) {
 		delete(n, "id")
 		delete(n, "task_token")
 	}
-	inOwnAbsent["workflow_id"], inOwnAbsent["run_id"] = "car_nobodys", uuid.NewString()
+	inOwnAbsent["workflow_id"], inOwnAbsent["run_id"] = "car_nobodys", nobodysID
 	for _, m := range methods(t) {
 		switch m.Name() {
 		case "DescribeWorkflowExecution", "GetWorkflowExecutionHistory", "SignalWorkflowExecution", "TerminateWorkflowExecution", "RequestCancelWorkflowExecution":
