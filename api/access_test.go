@@ -101,6 +101,7 @@ func body(id string) string {
 		"replay-events":       `{"effects":"same"}`,
 		"discard-dead-letter": `{}`,
 		"record-engine-act":   `{"method":"X","namespace":"","workflow":"","run":"","allowed":true}`,
+		"rotate-cell-keys":    `{"kind":"data"}`,
 		"resolve-run":         `{"effect":"eff_1","outcome":"failed"}`,
 		"decode-payloads":     `{"payloads":[]}`,
 	}[id]
