@@ -18,16 +18,26 @@ import (
 // takeoverPatience is within what another host must have a cell.
 const takeoverPatience = 15 * time.Second
 
-// anotherHost starts a host with a directory of its own for what is this
-// process's; keys and databases are those of the platform.
-func (p *platform) anotherHost(t *testing.T) (pid int, log func() string) {
+// shareCells makes the directory of another host on this machine, before the
+// platform starts: it has one of its own for what is its process's, and shares
+// keys and databases. The files of the cells lie there, since a host's cells
+// write below their host's directory only.
+func (p *platform) shareCells(t *testing.T) (data string) {
 	t.Helper()
-	data := filepath.Join(t.TempDir(), "data")
-	require.NoError(t, os.Mkdir(data, 0o700))
-	for _, shared := range []string{"keys", "keystore", "control", "cells"} {
+	data = filepath.Join(t.TempDir(), "data")
+	for _, dir := range []string{p.data, filepath.Join(data, "run"), filepath.Join(data, "cells")} {
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+	}
+	require.NoError(t, os.Symlink(filepath.Join(data, "cells"), filepath.Join(p.data, "cells")))
+	for _, shared := range []string{"keys", "keystore", "control"} {
 		require.NoError(t, os.Symlink(filepath.Join(p.data, shared), filepath.Join(data, shared)))
 	}
-	require.NoError(t, os.Mkdir(filepath.Join(data, "run"), 0o700))
+	return data
+}
+
+// anotherHost starts a host on a directory that shares the platform's cells.
+func (p *platform) anotherHost(t *testing.T, data string) (pid int, log func() string) {
+	t.Helper()
 	said, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
 	cmd := exec.Command(bin(t, "tenon"), "host", "--data", data, "--engine-address", p.engine)
@@ -63,11 +73,12 @@ func TestAnotherHostTakesOver(t *testing.T) {
 			t.Parallel()
 			env := db.env(t)
 			p := newPlatform(t, append(slices.Clone(env), "TENON_CELL_IDLE=0", "TENON_LOG_LEVEL=warn")...)
+			data := p.shareCells(t)
 			p.start(t)
 			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
 			s.accepted(t, "now", "a")
 			s.reach(t, 20*time.Second, "completed", 1)
-			other, log := p.anotherHost(t)
+			other, log := p.anotherHost(t, data)
 
 			require.NoError(t, syscall.Kill(p.cmd.Process.Pid, syscall.SIGSTOP)) // It would start the host again.
 			require.NoError(t, syscall.Kill(p.pid(t, "host"), syscall.SIGKILL))
