@@ -39,13 +39,13 @@ type ReplayPage struct {
 	Next  string     `json:"next,omitempty" doc:"after of the next call; absent when no event is left."`
 }
 
-// replayKey makes a repeated request the same one.
-type replayKey struct {
+// ReplayKey makes a repeated request the same one.
+type ReplayKey struct {
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"256" doc:"The same key for the same event replays it once, however often it is sent."`
 }
 
 type replayMany struct {
-	replayKey
+	ReplayKey
 	Body struct {
 		How
 		Source string    `json:"source,omitempty" maxLength:"64" doc:"Events of this source only."`
@@ -68,7 +68,7 @@ func (s *Server) registerReplays() {
 		Description: "Keeps a new event with the same payload, and answers when it is on disk.",
 	}, write, func(ctx context.Context, c *caller, in *struct {
 		Event string `path:"event" maxLength:"64"`
-		replayKey
+		ReplayKey
 		Body How
 	},
 	) (*Output[Accepted], error) {
@@ -146,9 +146,6 @@ func (s *Server) replay(ctx context.Context, c *caller, of store.Event, how How,
 		return "", schema.Errorf(schema.CodeConflict, "the event's run is uncertain").Advise("Resolve the run, or cancel it, first.")
 	default:
 		return "", schema.Errorf(schema.CodeConflict, "the event's run has not ended").Advise("Wait for it, or cancel it, first.")
-	}
-	if len(of.PayloadSealed) == 0 {
-		return "", schema.Errorf(schema.CodeConflict, "the event's payload is not kept any more")
 	}
 	flow, version, err := c.latest(ctx, of.Flow)
 	if err != nil {

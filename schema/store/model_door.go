@@ -34,9 +34,6 @@ type Namespace struct {
 	ID        string `bun:",pk"`
 	Name      string
 	CreatedAt time.Time
-	// RetainDays is how long payloads and journals of what has ended are kept;
-	// 0 for good.
-	RetainDays int
 }
 
 // Connection is a connector set up for one account of one system.
@@ -117,7 +114,6 @@ type Event struct {
 	Flow        string
 	FlowVersion int
 	Digest      string
-	// PayloadSealed is empty once its time to be kept is over.
 	PayloadSealed []byte
 	ReceivedAt    time.Time
 	// Origin is the event that this one replays, empty for none.

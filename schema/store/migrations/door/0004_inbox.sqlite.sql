@@ -11,5 +11,3 @@ CREATE TABLE dispositions (
   actor TEXT NOT NULL,
   at INTEGER NOT NULL
 );
--- How many days payloads and journals of what has ended are kept; 0: for good.
-ALTER TABLE namespaces ADD COLUMN retain_days INTEGER NOT NULL DEFAULT 0;

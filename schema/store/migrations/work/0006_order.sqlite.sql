@@ -3,5 +3,3 @@ ALTER TABLE runs ADD COLUMN order_key TEXT NOT NULL DEFAULT '';
 -- uncertain one is waited for, too.
 CREATE INDEX runs_ordered ON runs (order_key, seq) WHERE order_key <> '' AND (ended_at = 0 OR state = 'uncertain');
 CREATE INDEX runs_failed ON runs (seq) WHERE state = 'failed';
--- When the journal and the result were removed, in microseconds since 1970.
-ALTER TABLE runs ADD COLUMN purged_at INTEGER NOT NULL DEFAULT 0;
