@@ -110,10 +110,10 @@ type Event struct {
 	// Kind is webhook, call or schedule.
 	Kind string
 	// DedupeKey is unique for its source.
-	DedupeKey   string
-	Flow        string
-	FlowVersion int
-	Digest      string
+	DedupeKey     string
+	Flow          string
+	FlowVersion   int
+	Digest        string
 	PayloadSealed []byte
 	ReceivedAt    time.Time
 	// Origin is the event that this one replays, empty for none.
