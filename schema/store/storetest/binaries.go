@@ -140,5 +140,10 @@ func folder(who *syscall.Credential) (string, error) {
 	if err != nil || who == nil {
 		return made, err
 	}
+	// The platform's processes have no rights over others' files, as root too, and
+	// pass through it to the socket.
+	if err := os.Chmod(made, 0o711); err != nil { //nolint:gosec // What is in it is closed by itself.
+		return "", err
+	}
 	return made, os.Chown(made, int(who.Uid), int(who.Gid))
 }
