@@ -26,6 +26,12 @@ type cell struct {
 	retiring, pairs []seal.KeyID
 }
 
+// sealsTo is the id of the pair that credentials are sealed to.
+func (c *cell) sealsTo() []byte {
+	id := c.public.ID()
+	return id[:]
+}
+
 // cells opens cells when they are asked for and closes those that are not.
 type cells struct {
 	config Config

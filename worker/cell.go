@@ -91,7 +91,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		return err
 	}
 
-	private, data, err := openKeys(&boot)
+	private, data, err := boot.open()
 	if err != nil {
 		return err
 	}
@@ -144,12 +144,22 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		<-relayed
 	}
 	defer stopRelay()
+	custody := newRotation(r.executor, boot.Keys, logger)
+	rotating := make(chan struct{})
+	go func() {
+		defer close(rotating)
+		custody.run(relaying)
+	}()
+	defer func() {
+		cancel()
+		<-rotating
+	}()
 	if err := line.Send(Report{Ready: true, Missing: launcher.Missing()}); err != nil {
 		return err
 	}
 	logger.InfoContext(ctx, "cell is awake")
 	listened, sleep := make(chan error, 1), make(chan struct{}, 1)
-	go func() { listened <- listen(line, r, &bearer, sleep) }()
+	go func() { listened <- listen(line, r, custody, &bearer, sleep) }()
 	for {
 		select {
 		case err = <-listened:
@@ -184,7 +194,7 @@ func fallAsleep(ctx context.Context, r *relay, line *Line) error {
 }
 
 // listen follows the host's notices until it asks to drain or is gone.
-func listen(line *Line, r *relay, bearer *atomic.Value, sleep chan<- struct{}) error {
+func listen(line *Line, r *relay, custody *rotation, bearer *atomic.Value, sleep chan<- struct{}) error {
 	for {
 		var n Notice
 		if err := line.Receive(&n); err != nil {
@@ -198,6 +208,10 @@ func listen(line *Line, r *relay, bearer *atomic.Value, sleep chan<- struct{}) e
 			return nil
 		case n.Token != "":
 			bearer.Store(n.Token)
+		case n.Keys != nil:
+			if err := custody.adopt(n.Keys); err != nil {
+				return err
+			}
 		case n.Bell:
 			r.ring()
 		case n.Sleep:
@@ -207,31 +221,6 @@ func listen(line *Line, r *relay, bearer *atomic.Value, sleep chan<- struct{}) e
 			}
 		}
 	}
-}
-
-func openKeys(boot *Boot) ([]seal.PrivateKey, seal.DataKeys, error) {
-	var private []seal.PrivateKey
-	for _, raw := range boot.Private {
-		k, err := seal.ParsePrivateKey(raw)
-		if err != nil {
-			return nil, seal.DataKeys{}, err
-		}
-		private = append(private, k)
-		clear(raw)
-	}
-	var data []seal.DataKey
-	for _, raw := range boot.Data {
-		k, err := seal.ParseDataKey(raw)
-		if err != nil {
-			return nil, seal.DataKeys{}, err
-		}
-		data = append(data, k)
-		clear(raw)
-	}
-	if len(private) == 0 || len(data) == 0 {
-		return nil, seal.DataKeys{}, schema.Errorf(schema.CodeInvalid, "the boot carries no keys")
-	}
-	return private, seal.NewDataKeys(data[0], data[1:]...), nil
 }
 
 // headers adds the cell's engine token to each call.

@@ -28,6 +28,9 @@ func (d *Door) PutCredential(ctx context.Context, c Credential, keep int, told C
 		if c.Version != conn.CredentialVersion+1 {
 			return schema.Errorf(schema.CodeConflict, "the credential's version must be %d", conn.CredentialVersion+1)
 		}
+		if err := t.refuseRetired(c.SealedTo); err != nil {
+			return err
+		}
 		row := c
 		row.Sealed = blob(row.Sealed)
 		row.State = CredentialCurrent

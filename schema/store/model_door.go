@@ -57,10 +57,13 @@ type Credential struct {
 	Connection string
 	Version    int
 	Sealed     []byte
-	State      string
-	CreatedBy  string
-	CreatedAt  time.Time
-	RotateBy   *time.Time
+	// SealedTo is the id of the pair that it is sealed to. It is not kept: a
+	// retired pair is refused.
+	SealedTo  []byte `bun:"-"`
+	State     string
+	CreatedBy string
+	CreatedAt time.Time
+	RotateBy  *time.Time
 }
 
 // Flow names a sequence of immutable versions.

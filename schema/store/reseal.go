@@ -239,7 +239,8 @@ func (s *side) retired(ctx context.Context) ([]Retired, error) {
 	})
 }
 
-// refuseRetired is CodeConflict when a credential was sealed to a retired pair.
+// refuseRetired is CodeUnavailable when a credential was sealed to a retired pair:
+// nobody could open it once the pair is destroyed.
 func (t *txn) refuseRetired(id []byte) error {
 	var n int
 	if err := t.QueryRow("SELECT COUNT(*) FROM retired_keys WHERE id = ?", []any{id}, &n); err != nil || n == 0 {

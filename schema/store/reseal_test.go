@@ -239,6 +239,18 @@ func TestRetiredKeysSealNothing(t *testing.T) {
 		commit.Steps[0].RecordSealed = fresh.Seal(place.Step(org, open.ID, "late"), []byte("late"))
 		require.NoError(t, s.cell.Work().Commit(t.Context(), commit))
 
+		// A credential to a retired pair is refused by the pair's id.
+		pair := []byte("pair 8 b")
+		require.NoError(t, s.api.Door().Retire(t.Context(), "credential", [][]byte{pair}, draft("key.retired", org)))
+		behind := store.Credential{
+			ID: schema.NewID(schema.PrefixCredential), Connection: settings.ID, Version: 2, SealedTo: pair,
+			Sealed: fresh.Seal(place.Credential(org, settings.ID, 2), []byte("sealed to a retired pair")),
+		}
+		told := store.Command{ID: schema.NewID(schema.PrefixCommand), Namespace: s.namespace.ID}
+		wantCode(t, schema.CodeUnavailable, s.api.Door().PutCredential(t.Context(), behind, 1, told, draft("credential.write", settings.ID)))
+		behind.SealedTo = []byte("pair 9 b")
+		require.NoError(t, s.api.Door().PutCredential(t.Context(), behind, 1, told, draft("credential.write", settings.ID)))
+
 		retired, err := s.cell.Work().Retired(t.Context())
 		require.NoError(t, err)
 		require.Len(t, retired, 1)

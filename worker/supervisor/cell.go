@@ -40,6 +40,8 @@ type cell struct {
 
 	mu   sync.Mutex
 	line *worker.Line
+	// mark is the state of the key store's entry that the process has.
+	mark string
 	// heard is closed when the process has said its last.
 	heard chan struct{}
 	// touches is the count of marks that the host knows of, seen since when.
@@ -139,9 +141,7 @@ func (c *cell) handOver(conn net.Conn, line *worker.Line, boot worker.Boot) erro
 		return schema.Errorf(schema.CodeUnavailable, "the handover could not be bounded: %w", err)
 	}
 	err := line.Send(worker.Notice{Boot: &boot})
-	for _, k := range append(boot.Private, boot.Data...) {
-		clear(k)
-	}
+	boot.Clear()
 	if err != nil {
 		return err
 	}
@@ -161,11 +161,7 @@ func (c *cell) handOver(conn net.Conn, line *worker.Line, boot worker.Boot) erro
 // boot opens the cell's keys with the root key, for the one cell only.
 func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 	cfg := c.host.cfg
-	entry, err := cfg.Keys.Get(ctx, c.organization)
-	if err != nil {
-		return worker.Boot{}, err
-	}
-	opened, err := entry.OpenForHost(cfg.Root)
+	opened, err := c.openKeys(ctx)
 	if err != nil {
 		return worker.Boot{}, err
 	}
@@ -186,12 +182,7 @@ func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Capacity: cfg.Capacity,
 		ReadWrite: directories(urls, runDir), ReadOnly: store.TLSFiles(urls.Door, urls.Work),
 	}
-	for _, k := range opened.Private {
-		b.Private = append(b.Private, append([]byte(nil), k.Reveal()...))
-	}
-	for _, k := range opened.DataKeys {
-		b.Data = append(b.Data, append([]byte(nil), k.Reveal()...))
-	}
+	b.Keys = handKeys(opened)
 	return b, nil
 }
 

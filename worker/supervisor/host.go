@@ -128,6 +128,7 @@ func (h *Host) Run(ctx context.Context, ready func()) error {
 	}
 	heard.Go(func() { h.tellRevocations(ctx) })
 	heard.Go(func() { h.tidy(ctx) })
+	heard.Go(func() { h.keepKeys(ctx) })
 	ready()
 
 	tick := time.NewTicker(renewEvery)
