@@ -171,8 +171,8 @@ func (s *Server) putCredential(ctx context.Context, c *caller, in *putCredential
 	}
 	k := store.Credential{
 		ID: schema.NewID(schema.PrefixCredential), Connection: row.ID, Version: version,
-		Sealed: c.cell.keys.Seal(place.Credential(c.org, row.ID, version), inner),
-		State:  store.CredentialCurrent, CreatedBy: c.actor, CreatedAt: s.now(), RotateBy: body.RotateBy,
+		Sealed: c.cell.keys.Seal(place.Credential(c.org, row.ID, version), inner), SealedTo: c.cell.sealsTo(),
+		State: store.CredentialCurrent, CreatedBy: c.actor, CreatedAt: s.now(), RotateBy: body.RotateBy,
 	}
 	if err := s.replace(ctx, c, row, k, map[string]any{"version": version, "how": how, "hosts": use.Hosts}); err != nil {
 		return nil, err
