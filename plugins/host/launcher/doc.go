@@ -2,7 +2,10 @@
 // children: connectors and evaluators.
 //
 // A process under Landlock rules can no longer mount, so the cell forks the
-// launcher before it restricts itself. The launcher holds nothing: it takes
+// launcher before it restricts itself. The launcher lives in an empty root but
+// for the directory of its children's sockets, or, where namespaces are
+// forbidden, under Landlock; it keeps no capability but, under root, those that
+// give its children users of their own (self.go). It holds nothing: it takes
 // orders on an inherited socket pair, starts children, tells when they end, and
 // kills them all when the cell is gone. Each child starts as the launcher
 // itself, re-executed inside its namespaces ([Confine]): it builds the sandbox
@@ -27,6 +30,6 @@
 // Invariant 4: a connector is a stranger.
 //
 // May import: the standard library except net, golang.org/x/sys, the Landlock
-// and seccomp libraries, host/internal/order. Never go-plugin or anything of
+// and seccomp libraries, host/internal/order, host/enclosure. Never go-plugin or anything of
 // schema: it stays under 6 MiB.
 package launcher
