@@ -330,7 +330,7 @@ func TestAudit(t *testing.T) {
 		require.NoError(r, p.Finish(r.Context(), task.FinishRequest{Owner: n.owner(), Key: ":finish"}))
 		entries, err = r.cell.Work().ListAudit(r.Context(), store.AuditFilter{})
 		require.NoError(r, err)
-		require.Len(r, entries, 2)
+		require.Len(r, entries, 3, "used, proven by its first use, and the run's end")
 		_, err = r.cell.Work().VerifyAudit(r.Context())
 		require.NoError(r, err)
 	})

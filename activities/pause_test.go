@@ -42,6 +42,6 @@ func TestAPausedFlowBeginsNothing(t *testing.T) {
 		p.plug.before = nil
 		set(store.FlowActive)
 		require.Nil(r, p.done(n.whole(billTask)).Fault)
-		require.Equal(r, 1, r.book.Stats().Creations)
+		require.EqualValues(r, 1, r.book.Stats().Creations)
 	})
 }
