@@ -28,6 +28,8 @@ import (
 type act struct {
 	actor string
 	do    func() reply
+	// each: it does several things, and its answer tells what became of each.
+	each bool
 }
 
 // actorOf is the id of a key's text.
@@ -112,6 +114,23 @@ func (p *platform) acts(o *tenant) map[string]func() act {
 		"cancel-run": func() act {
 			return p.by(o.bound, "POST", "/v1/runs/"+o.run(event(), store.RunRunning)+"/cancel", `{}`)
 		},
+		"replay-event": func() act {
+			failed := event()
+			o.ended(failed)
+			return p.by(o.bound, "POST", "/v1/events/"+failed+"/replay", `{"effects":"new"}`)
+		},
+		"replay-events": func() act {
+			failed := event()
+			o.ended(failed)
+			a := p.by(o.bound, "POST", "/v1/events/replay", `{"effects":"new","events":["`+failed+`"]}`)
+			a.each = true
+			return a
+		},
+		"discard-dead-letter": func() act {
+			failed := event()
+			o.ended(failed)
+			return p.by(o.bound, "POST", "/v1/dead-letters/"+failed+"/discard", `{}`)
+		},
 		"resolve-run": func() act {
 			run, effect := o.uncertain(event())
 			return p.by(o.bound, "POST", "/v1/runs/"+run+"/resolve", `{"effect":"`+effect+`","outcome":"failed"}`)
@@ -140,6 +159,17 @@ func (p *platform) acts(o *tenant) map[string]func() act {
 		"revoke-everything":   func() act { return p.by(p.admin, "POST", "/v1/organizations/"+o.org+"/revoke-everything", "") },
 		"delete-organization": func() act { return p.by(p.admin, "DELETE", "/v1/organizations/"+o.org+"?confirm="+o.org, "") },
 	}
+}
+
+// ended makes a run of the event that failed.
+func (o *tenant) ended(event string) {
+	o.p.t.Helper()
+	run, work := o.run(event, store.RunRunning), o.p.cells[o.org].Work()
+	r, err := work.GetRun(o.p.t.Context(), o.namespace, run)
+	require.NoError(o.p.t, err)
+	require.NoError(o.p.t, work.Commit(o.p.t.Context(), store.RunCommit{
+		Run: run, Carrier: r.Carrier, Epoch: r.Epoch, End: &store.RunEnd{State: store.RunFailed, ErrorType: "runtime", At: time.Now()},
+	}))
 }
 
 // uncertain makes a run that stopped at an effect of which nobody knows.
@@ -247,7 +277,9 @@ func TestEveryMutationIsRecorded(t *testing.T) {
 			}
 			before := dump(t, databases)
 			r := made.do()
-			assert.GreaterOrEqual(t, r.status, 500, "%s", r.body)
+			if !made.each {
+				assert.GreaterOrEqual(t, r.status, 500, "%s", r.body)
+			}
 			assert.Equal(t, before, dump(t, databases), "without its entry nothing is done")
 			for _, db := range databases {
 				_, err := db.ExecContext(t.Context(), "DROP TRIGGER blocked")
