@@ -97,6 +97,7 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		{[]string{"--ui-url=http://ui.example"}, []string{"ui-url", "https"}},
 		{[]string{"--tls-cert=a"}, []string{"tls-cert", "tls-key"}},
 		{[]string{"--plaintext-credentials=maybe"}, []string{"plaintext-credentials", "true, false"}},
+		{[]string{"--cell-idle=10ms"}, []string{"cell-idle", "1s to 24h"}},
 		{[]string{"--root-key=" + key, "--api-key=" + key}, []string{"root-key", "api-key", "different"}},
 		{[]string{"--root-key=" + key, "--api-key=" + link}, []string{"root-key", "api-key", "different"}},
 		{[]string{"--config=/does/not/exist"}, []string{"config"}},
