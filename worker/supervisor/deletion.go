@@ -45,6 +45,9 @@ func (h *Host) delete(ctx context.Context, organization string) error {
 		return schema.Errorf(schema.CodeUnavailable, "the deletion did not end: %w", err)
 	}
 	h.migrated.Delete(organization)
+	if err := h.tidyCell(ctx, organization); err != nil {
+		return err
+	}
 	h.cfg.Logger.InfoContext(ctx, "an organization was deleted", "organization", organization)
 	return nil
 }
@@ -77,12 +80,19 @@ func (h *Host) tidyOnce(ctx context.Context, since time.Time) error {
 		return err
 	}
 	for _, organization := range deleted {
-		if err := h.cfg.Keys.Delete(ctx, organization); err != nil {
+		if err := h.tidyCell(ctx, organization); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(filepath.Join(h.cfg.RunDir, organization)); err != nil {
-			return schema.Errorf(schema.CodeUnavailable, "the cell's socket directory could not be removed: %w", err)
-		}
+	}
+	return nil
+}
+
+func (h *Host) tidyCell(ctx context.Context, organization string) error {
+	if err := h.cfg.Keys.Delete(ctx, organization); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(h.cfg.RunDir, organization)); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the cell's socket directory could not be removed: %w", err)
 	}
 	return nil
 }
