@@ -1,11 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -154,7 +154,7 @@ func (s *Server) putCredential(ctx context.Context, c *caller, in *putCredential
 	if err != nil {
 		return nil, err
 	}
-	defer clear(body.Values)
+	defer body.forget()
 	if err := s.checkRotation(body.RotateBy); err != nil {
 		return nil, err
 	}
@@ -265,10 +265,14 @@ type entered struct {
 // quote neither a value nor the name of an unknown field: either may be the
 // secret, put in the wrong place (invariant 10).
 func parseCredential(raw []byte) (entered, error) {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
 	var body entered
-	if err := decoder.Decode(&body.saveCredential); err != nil || decoder.More() {
+	// Unmarshal reads in place; a Decoder would copy what it reads into a
+	// buffer that nobody can overwrite. Members with other names are ignored by
+	// it, so they are looked for before.
+	var members map[string]member
+	if json.Unmarshal(raw, &members) != nil || !spelled(members, "sealed", "version", "values", "rotate_by") ||
+		json.Unmarshal(raw, &body.saveCredential) != nil {
+		body.forget()
 		return entered{}, schema.Errorf(schema.CodeInvalid, "the body is not a credential as JSON").
 			Advise("Send sealed and version, or values; strings only.")
 	}
@@ -284,6 +288,22 @@ func parseCredential(raw []byte) (entered, error) {
 	}
 	body.sealed = sealed
 	return body, nil
+}
+
+// member is a value of an object that is not looked at, nor copied.
+type member struct{}
+
+// UnmarshalJSON takes any value.
+func (*member) UnmarshalJSON([]byte) error { return nil }
+
+// spelled tells whether all members have one of the names, as they are spelled.
+func spelled(members map[string]member, names ...string) bool {
+	for name := range members {
+		if !slices.Contains(names, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // sealArrived seals values that came in clear. Nothing here can open the

@@ -63,7 +63,7 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	mux.HandleFunc("/", s.unknown(mux))
-	s.handler = s.observe(s.crossOrigin(mux))
+	s.handler = discreet(s.observe(s.crossOrigin(mux)))
 	s.work.Go(s.janitor)
 	s.work.Go(s.custodian)
 	s.work.Go(s.recordRefusals)

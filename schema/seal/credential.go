@@ -1,8 +1,11 @@
 package seal
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/tenonhq/tenon/schema"
 )
@@ -41,12 +44,55 @@ func SealCredential(to PublicKey, c Credential) ([]byte, error) {
 	if err := CheckCredential(c); err != nil {
 		return nil, err
 	}
+	plain, err := c.encode()
+	if err != nil {
+		return nil, err
+	}
+	return sealTo(to, SuiteCredential, plain)
+}
+
+// encode is the plaintext of the box. The values are written into the one buffer
+// that is returned: package json keeps what it encodes in buffers of its own.
+func (c Credential) encode() ([]byte, error) {
+	values, size := c.Values, 0
+	for name, value := range values {
+		size += len(name) + len(value) + 6
+	}
+	c.Values = map[string]string{}
 	text, err := json.Marshal(c)
 	if err != nil {
 		return nil, schema.Errorf(schema.CodeInvalid, "the credential does not encode")
 	}
-	defer clear(text)
-	return sealTo(to, SuiteCredential, append([]byte(CredentialMagic), text...))
+	text = bytes.TrimSuffix(text, []byte("}}"))
+	// An escaped byte takes six.
+	out := make([]byte, 0, len(CredentialMagic)+len(text)+6*size+2)
+	out = append(append(out, CredentialMagic...), text...)
+	for i, name := range slices.Sorted(maps.Keys(values)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(appendString(out, name), ':')
+		out = appendString(out, values[name])
+	}
+	return append(out, "}}"...), nil
+}
+
+// appendString appends a JSON string (RFC 8259, 7). The text is UTF-8, which
+// [Check] has seen to.
+func appendString(out []byte, text string) []byte {
+	const digits = "0123456789abcdef"
+	out = append(out, '"')
+	for i := range len(text) {
+		switch b := text[i]; {
+		case b == '"', b == '\\':
+			out = append(out, '\\', b)
+		case b < ' ':
+			out = append(out, '\\', 'u', '0', '0', digits[b>>4], digits[b&15])
+		default:
+			out = append(out, b)
+		}
+	}
+	return append(out, '"')
 }
 
 // CheckCredential says what is wrong with a credential, with a pointer to the

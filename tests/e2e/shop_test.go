@@ -56,8 +56,14 @@ type shop struct {
 }
 
 // newShop makes an organization with a connection to a bookkeeper of its own,
-// and a source for each flow.
+// and a source for each flow. The credential is sealed here.
 func newShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]string) *shop {
+	t.Helper()
+	return openShop(t, p, mode, flows, (*shop).sealCredential)
+}
+
+// openShop is newShop with a way to enter the connection's credential.
+func openShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]string, enter func(s *shop, t *testing.T, connection string)) *shop {
 	t.Helper()
 	books, err := ledger.Start(ledger.Config{Directory: filepath.Join(t.TempDir(), "books"), Idempotency: mode})
 	require.NoError(t, err)
@@ -73,20 +79,7 @@ func newShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]strin
 	}
 	var made struct{ ID string }
 	s.must(t, http.MethodPost, "/v1/connections", 201, connection, &made)
-	var to struct {
-		PublicKey    seal.PublicKey `json:"public_key"`
-		Organization string         `json:"organization"`
-		Connection   string         `json:"connection"`
-		Version      int            `json:"version"`
-		Use          seal.Use       `json:"use"`
-	}
-	s.must(t, http.MethodGet, "/v1/connections/"+made.ID+"/sealing", 200, nil, &to)
-	sealed, err := seal.SealCredential(to.PublicKey, seal.Credential{
-		Organization: to.Organization, Connection: to.Connection, Version: to.Version, Use: to.Use,
-		Values: map[string]string{"token": books.Token()},
-	})
-	require.NoError(t, err)
-	s.must(t, http.MethodPut, "/v1/connections/"+made.ID+"/credential", 200, map[string]any{"sealed": sealed, "version": to.Version}, nil)
+	enter(s, t, made.ID)
 	for name, text := range flows {
 		var f struct{ Flow struct{ ID string } }
 		s.must(t, http.MethodPost, "/v1/flows", 201, []byte(strings.Replace(text, "name: billing", "name: "+name, 1)), &f)
@@ -95,6 +88,31 @@ func newShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]strin
 		s.hooks[name], s.secrets[name] = hook.Path, hook.Secret
 	}
 	return s
+}
+
+// sealCredential enters the bookkeeper's token as clients do that seal.
+func (s *shop) sealCredential(t *testing.T, connection string) {
+	t.Helper()
+	var to struct {
+		PublicKey    seal.PublicKey `json:"public_key"`
+		Organization string         `json:"organization"`
+		Connection   string         `json:"connection"`
+		Version      int            `json:"version"`
+		Use          seal.Use       `json:"use"`
+	}
+	s.must(t, http.MethodGet, "/v1/connections/"+connection+"/sealing", 200, nil, &to)
+	sealed, err := seal.SealCredential(to.PublicKey, seal.Credential{
+		Organization: to.Organization, Connection: to.Connection, Version: to.Version, Use: to.Use,
+		Values: map[string]string{"token": s.books.Token()},
+	})
+	require.NoError(t, err)
+	s.must(t, http.MethodPut, "/v1/connections/"+connection+"/credential", 200, map[string]any{"sealed": sealed, "version": to.Version}, nil)
+}
+
+// clearCredential enters it in clear.
+func (s *shop) clearCredential(t *testing.T, connection string) {
+	t.Helper()
+	s.must(t, http.MethodPut, "/v1/connections/"+connection+"/credential", 200, map[string]any{"values": map[string]string{"token": s.books.Token()}}, nil)
 }
 
 // administrator is the first key of the platform.
