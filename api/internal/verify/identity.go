@@ -66,7 +66,7 @@ func Lookup(body []byte, pointer string) (string, bool) {
 		return "", false
 	}
 	if pointer != "" {
-		for _, token := range strings.Split(pointer[1:], "/") {
+		for token := range strings.SplitSeq(pointer[1:], "/") {
 			token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
 			switch v := at.(type) {
 			case map[string]any:

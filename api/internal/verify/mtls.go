@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"net/url"
+	"slices"
 
 	"github.com/tenonhq/tenon/schema/config"
 )
@@ -61,15 +63,8 @@ func issued(how config.MTLS, r Request) bool {
 		return false
 	}
 	for _, name := range how.Names {
-		for _, has := range leaf.DNSNames {
-			if has == name {
-				return true
-			}
-		}
-		for _, has := range leaf.URIs {
-			if has.String() == name {
-				return true
-			}
+		if slices.Contains(leaf.DNSNames, name) || slices.ContainsFunc(leaf.URIs, func(u *url.URL) bool { return u.String() == name }) {
+			return true
 		}
 	}
 	return false

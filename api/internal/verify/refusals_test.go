@@ -174,8 +174,8 @@ func TestEveryVerifierRefuses(t *testing.T) {
 			require.Equal(t, m, again, "replayed, a message is the same message")
 			require.NotEmpty(t, m.ID)
 			tried := 0
-			for attack, make := range attacks {
-				for _, r := range make(k) {
+			for attack, requests := range attacks {
+				for _, r := range requests(k) {
 					tried++
 					t.Run(attack, func(t *testing.T) { refused(t, k.source, r) })
 				}

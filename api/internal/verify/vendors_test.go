@@ -44,7 +44,7 @@ func install(t *testing.T) string {
 		return dir
 	}
 	require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o755))
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "installing-")
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "installing-") //nolint:usetesting // It is renamed to where it stays, so it must lie beside that.
 	require.NoError(t, err)
 	defer func() { require.NoError(t, os.RemoveAll(fresh)) }()
 	for name, content := range files {

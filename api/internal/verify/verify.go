@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -184,13 +185,8 @@ func plain(id string, separators ...byte) bool {
 		return false
 	}
 	for i := range len(id) {
-		if id[i] <= ' ' || id[i] > '~' {
+		if id[i] <= ' ' || id[i] > '~' || slices.Contains(separators, id[i]) {
 			return false
-		}
-		for _, s := range separators {
-			if id[i] == s {
-				return false
-			}
 		}
 	}
 	return true
