@@ -7,10 +7,10 @@ import (
 	"github.com/tenonhq/tenon/schema"
 )
 
-// page is the documentation page: three files, no library, nothing from
+// page is the documentation: four files, no library, nothing from
 // another host.
 //
-//go:embed docs/index.html docs/docs.js docs/docs.css
+//go:embed docs/index.html docs/sealing.html docs/docs.js docs/docs.css
 var page embed.FS
 
 // pagePolicy allows the page its own script, style and document.
@@ -41,6 +41,7 @@ func (s *Server) serveDocument(mux *http.ServeMux) error {
 	static("/openapi.yaml", "application/openapi+yaml", asYAML, "")
 	for _, f := range []struct{ pattern, name, kind string }{
 		{"/docs", "docs/index.html", "text/html; charset=utf-8"},
+		{"/docs/sealing", "docs/sealing.html", "text/html; charset=utf-8"},
 		{"/docs/docs.js", "docs/docs.js", "text/javascript; charset=utf-8"},
 		{"/docs/docs.css", "docs/docs.css", "text/css; charset=utf-8"},
 	} {
