@@ -172,7 +172,7 @@ func TestKilledDeletions(t *testing.T) {
 		s.begin()
 		s.Deletes = true
 		rng := rand.New(rand.NewPCG(3, 4))
-		for range 6 {
+		for range 3 {
 			s.kill(time.Duration(rng.IntN(40)) * time.Millisecond)
 		}
 		for _, activity := range deletes(s.host()) {
