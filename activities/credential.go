@@ -97,7 +97,7 @@ func (a *attempt) closed(err error) error {
 	if errors.Is(err, tokens.ErrEndpoint) {
 		return err // That is another system, too.
 	}
-	switch schema.CodeOf(err) { //nolint:exhaustive // The others are this side's.
+	switch schema.CodeOf(err) { // The others are this side's.
 	case schema.CodeRefused, schema.CodeNotFound, schema.CodeInvalid:
 	default:
 		a.broke = err

@@ -147,15 +147,23 @@ func (c *canaries) schemes(way string) map[string]scheme {
 		seal.SchemeHeader: {seal.Injection{Name: "X-Key"}, map[string]string{"value": make("header")}},
 		seal.SchemeQuery:  {seal.Injection{Name: "key"}, map[string]string{"value": make("query")}},
 		seal.SchemeBasic:  {seal.Injection{}, map[string]string{"username": make("user"), "password": make("pass")}},
-		seal.SchemeOAuth2: {seal.Injection{OAuth2: &seal.OAuth2{Grant: seal.GrantRefreshToken, TokenURL: "https://login.example/token"}},
-			map[string]string{"client_id": plain("client"), "client_secret": plain("secret"), "refresh_token": plain("refresh")}},
-		seal.SchemeHMAC: {seal.Injection{Name: "X-Signature", HMAC: &seal.HMAC{Hash: "sha256", Encoding: "hex", Signed: []string{"body"}}},
-			map[string]string{"secret": make("hmac")}},
-		seal.SchemeSigV4: {seal.Injection{SigV4: &seal.SigV4{Region: "eu-central-1", Service: "sqs"}},
-			map[string]string{"access_key_id": plain("id"), "secret_access_key": plain("key")}},
+		seal.SchemeOAuth2: {
+			seal.Injection{OAuth2: &seal.OAuth2{Grant: seal.GrantRefreshToken, TokenURL: "https://login.example/token"}},
+			map[string]string{"client_id": plain("client"), "client_secret": plain("secret"), "refresh_token": plain("refresh")},
+		},
+		seal.SchemeHMAC: {
+			seal.Injection{Name: "X-Signature", HMAC: &seal.HMAC{Hash: "sha256", Encoding: "hex", Signed: []string{"body"}}},
+			map[string]string{"secret": make("hmac")},
+		},
+		seal.SchemeSigV4: {
+			seal.Injection{SigV4: &seal.SigV4{Region: "eu-central-1", Service: "sqs"}},
+			map[string]string{"access_key_id": plain("id"), "secret_access_key": plain("key")},
+		},
 		seal.SchemeMTLS: {seal.Injection{}, map[string]string{"certificate": certificate, "private_key": private}},
-		seal.SchemeFree: {seal.Injection{Headers: []seal.Placement{{Name: "X-One", Value: "one"}, {Name: "X-Two", Value: "two"}}},
-			map[string]string{"one": make("one"), "two": make("two")}},
+		seal.SchemeFree: {
+			seal.Injection{Headers: []seal.Placement{{Name: "X-One", Value: "one"}, {Name: "X-Two", Value: "two"}}},
+			map[string]string{"one": make("one"), "two": make("two")},
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"unsafe"
@@ -54,9 +55,7 @@ func (h *heldAnswer) WriteHeader(status int)      { h.status = status }
 func (h *heldAnswer) Write(p []byte) (int, error) { return h.body.Write(p) }
 
 func (h *heldAnswer) writeTo(w http.ResponseWriter) {
-	for name, values := range h.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), h.header)
 	w.WriteHeader(h.status)
 	_, _ = w.Write(h.body.Bytes())
 }
@@ -74,7 +73,7 @@ func (zeros) Read(p []byte) (int, error) {
 func (e entered) forget() {
 	for name, value := range e.Values {
 		if len(value) > 1 { // Those of one byte lie in the program itself.
-			clear(unsafe.Slice(unsafe.StringData(value), len(value))) //nolint:gosec // G103: the one way to overwrite a decoded string.
+			clear(unsafe.Slice(unsafe.StringData(value), len(value))) // The one way to overwrite a decoded string.
 		}
 		delete(e.Values, name)
 	}

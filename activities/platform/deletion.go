@@ -13,26 +13,24 @@ import (
 // refuses, for good, one whose deletion nobody has begun: a workflow that
 // somebody started in the engine deletes nothing.
 func (p *Platform) DeleteShut(ctx context.Context, organization string) error {
-	_, err := p.deletion(ctx, organization)
-	return err
+	return p.deletion(ctx, organization)
 }
 
-// deletion tells whether the organization is gone already; an error says that
-// it is not to be deleted.
-func (p *Platform) deletion(ctx context.Context, organization string) (gone bool, err error) {
+// deletion refuses an organization that is not being deleted, nor deleted.
+func (p *Platform) deletion(ctx context.Context, organization string) error {
 	o, err := p.cfg.Control.GetOrganization(ctx, organization)
 	switch {
 	case schema.CodeOf(err) == schema.CodeNotFound:
 		deleted, err := p.cfg.Control.Deleted(ctx, organization)
 		if err != nil || deleted {
-			return deleted, err
+			return err
 		}
 	case err != nil:
-		return false, err
+		return err
 	case o.State == store.OrganizationDeleting:
-		return false, nil
+		return nil
 	}
-	return false, temporal.NewNonRetryableApplicationError("the organization is not being deleted", string(schema.CodeRefused), nil)
+	return temporal.NewNonRetryableApplicationError("the organization is not being deleted", string(schema.CodeRefused), nil)
 }
 
 // DeleteKeys destroys the cell's keys, first of all that it has (invariant 3).
@@ -42,7 +40,7 @@ func (p *Platform) DeleteKeys(ctx context.Context, organization string) error {
 		return err
 	}
 	defer leave()
-	if _, err := p.deletion(ctx, organization); err != nil {
+	if err := p.deletion(ctx, organization); err != nil {
 		return err
 	}
 	return p.cfg.Keys.Delete(ctx, organization)
@@ -55,7 +53,7 @@ func (p *Platform) DeleteDatabases(ctx context.Context, organization string) err
 		return err
 	}
 	defer leave()
-	if _, err := p.deletion(ctx, organization); err != nil {
+	if err := p.deletion(ctx, organization); err != nil {
 		return err
 	}
 	return store.Deprovision(ctx, p.cfg.Admin, organization)
@@ -64,7 +62,7 @@ func (p *Platform) DeleteDatabases(ctx context.Context, organization string) err
 // DeleteNamespace removes the cell's namespace from the engine and tells
 // whether it is gone yet: the engine takes its time.
 func (p *Platform) DeleteNamespace(ctx context.Context, organization string) (gone bool, err error) {
-	if _, err := p.deletion(ctx, organization); err != nil {
+	if err := p.deletion(ctx, organization); err != nil {
 		return false, err
 	}
 	return p.cfg.DeleteNamespace(ctx, organization)

@@ -290,11 +290,11 @@ func TestRotationEndsWithItsOrganization(t *testing.T) {
 func TestKilledRotations(t *testing.T) {
 	each(t, func(s *site) {
 		r := newRotating(s)
-		s.orders.Rotation, s.orders.RootPrivate = r.ask(keystore.KindData), s.root.Reveal()
+		s.Rotation, s.RootPrivate = r.ask(keystore.KindData), s.root.Reveal()
 		rng := rand.New(rand.NewPCG(3, 4))
 		// The sides do their part as the cell and the API would.
 		follow := func() string {
-			row, err := s.control.GetRotation(s.Context(), s.orders.Rotation)
+			row, err := s.control.GetRotation(s.Context(), s.Rotation)
 			require.NoError(s, err)
 			switch row.State {
 			case store.RotationPrepared:
@@ -310,7 +310,7 @@ func TestKilledRotations(t *testing.T) {
 			follow()
 		}
 		for follow() != store.RotationDone {
-			_, err := r.rotation(noHistories).Step(s.Context(), s.orders.Rotation)
+			_, err := r.rotation(noHistories).Step(s.Context(), s.Rotation)
 			require.NoError(s, err)
 		}
 		r.replaced()

@@ -23,15 +23,15 @@ import (
 // one that could not be made.
 const exitBroken = 2
 
-// brokenLog is the error of a log that does not verify.
-type brokenLog struct{ findings int }
+// brokenLogError is the error of a log that does not verify.
+type brokenLogError struct{ findings int }
 
-func (b brokenLog) Error() string {
+func (b brokenLogError) Error() string {
 	return fmt.Sprintf("the audit log does not verify: %d findings", b.findings)
 }
 
 // ExitCode is the status that the process ends with.
-func (b brokenLog) ExitCode() int { return exitBroken }
+func (b brokenLogError) ExitCode() int { return exitBroken }
 
 // auditVerify is what to verify, and with what.
 type auditVerify struct {
@@ -191,14 +191,14 @@ func (v auditVerify) offline(ctx context.Context, e env, keys audit.Keys, out io
 		}
 	}
 	var unread error
-	broken := brokenLog{}
+	broken := brokenLogError{}
 	for _, organization := range organizations {
 		report, err := notary.Verify(ctx, evidence, organization)
 		if err != nil {
 			unread = errors.Join(unread, fmt.Errorf("%s: %w", organization, err))
 			continue
 		}
-		if err := v.print(out, report); errors.As(err, new(brokenLog)) {
+		if err := v.print(out, report); errors.As(err, new(brokenLogError)) {
 			broken.findings += len(report.Findings)
 		} else if err != nil {
 			return err
@@ -210,7 +210,7 @@ func (v auditVerify) offline(ctx context.Context, e env, keys audit.Keys, out io
 	return unread
 }
 
-// print says what was verified; its error is brokenLog when that does not hold.
+// print says what was verified; its error is brokenLogError when that does not hold.
 func (v auditVerify) print(out io.Writer, r *audit.Report) error {
 	if v.asJSON {
 		if err := json.NewEncoder(out).Encode(r); err != nil {
@@ -237,7 +237,7 @@ func (v auditVerify) print(out io.Writer, r *audit.Report) error {
 		}
 	}
 	if r.Broken() {
-		return brokenLog{findings: len(r.Findings)}
+		return brokenLogError{findings: len(r.Findings)}
 	}
 	return nil
 }

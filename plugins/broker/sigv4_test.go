@@ -36,20 +36,27 @@ func TestSigV4Vectors(t *testing.T) {
 			"07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f",
 		},
 		"post-header-value-case": {
-			suite, "service", "POST", host + "/", http.Header{"My-Header1": {"VALUE1"}}, "host;my-header1;x-amz-date",
+			suite, "service", "POST", host + "/",
+			http.Header{"My-Header1": {"VALUE1"}},
+			"host;my-header1;x-amz-date",
 			"cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
 		},
 		"get-header-value-trim": {
-			suite, "service", "GET", host + "/", http.Header{"My-Header1": {" value1"}, "My-Header2": {`"a   b   c"`}}, "host;my-header1;my-header2;x-amz-date",
+			suite, "service", "GET", host + "/",
+			http.Header{"My-Header1": {" value1"}, "My-Header2": {`"a   b   c"`}},
+			"host;my-header1;my-header2;x-amz-date",
 			"acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
 		},
 		"iam": {
 			suite, "iam", "GET", "https://iam.amazonaws.com/?Action=ListUsers&Version=2010-05-08",
-			http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, "content-type;host;x-amz-date",
+			http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}},
+			"content-type;host;x-amz-date",
 			"5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7",
 		},
 		"s3 get": {
-			s3, "s3", "GET", bucket + "/test.txt", http.Header{"Range": {"bytes=0-9"}}, "host;range;x-amz-content-sha256;x-amz-date",
+			s3, "s3", "GET", bucket + "/test.txt",
+			http.Header{"Range": {"bytes=0-9"}},
+			"host;range;x-amz-content-sha256;x-amz-date",
 			"f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
 		},
 		"s3 lifecycle": {

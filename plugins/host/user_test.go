@@ -25,7 +25,7 @@ func TestAsAnotherUser(t *testing.T) {
 	self, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
 	program := filepath.Join(bin, "attack.test")
-	require.NoError(t, os.WriteFile(program, self, 0o755)) //nolint:gosec // For another user to execute.
+	require.NoError(t, os.WriteFile(program, self, 0o755)) // For another user to execute.
 	temporary := filepath.Join(bin, "tmp")
 	require.NoError(t, os.Mkdir(temporary, 0o700))
 	require.NoError(t, os.Chown(temporary, nobody, nobody))

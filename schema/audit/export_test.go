@@ -43,7 +43,8 @@ func log(t testing.TB, s audit.Signer) []audit.Line {
 		{Header: &audit.Header{Format: audit.Format, Organization: "org_1", At: at, Chains: []audit.HeaderChain{
 			{ChainHead: audit.ChainHead{Chain: "control"}}, {ChainHead: headOf(door), Whole: true}, {ChainHead: headOf(work), Whole: true},
 		}}},
-		{Checkpoint: &first}, {Checkpoint: &second},
+		{Checkpoint: &first},
+		{Checkpoint: &second},
 	}
 	n := int64(0)
 	for _, e := range slices.Concat(door, work, []audit.Entry{control[1], control[3]}) {

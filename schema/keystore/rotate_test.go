@@ -65,7 +65,7 @@ func TestDataKeyRotation(t *testing.T) {
 
 	require.NoError(t, e.Switch(keystore.KindData, id, p.root))
 	behind := cell // It has not heard of the switch yet.
-	api, cell = open()
+	api, _ = open()
 	require.Equal(t, next, api.Current())
 	_, err = behind.Open(place, api.Seal(place, []byte("new")))
 	require.NoError(t, err, "who has not heard of the switch reads what is sealed after it")

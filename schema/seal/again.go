@@ -8,9 +8,9 @@ import (
 	"github.com/tenonhq/tenon/schema"
 )
 
-// SealCredentialAgain seals the plaintext of a credential, as it was opened, to
+// CredentialAgain seals the plaintext of a credential, as it was opened, to
 // the pair that follows the one it was sealed to. It overwrites plain.
-func SealCredentialAgain(to PublicKey, plain []byte) ([]byte, error) {
+func CredentialAgain(to PublicKey, plain []byte) ([]byte, error) {
 	if !bytes.HasPrefix(plain, []byte(CredentialMagic)) {
 		clear(plain)
 		return nil, schema.Errorf(schema.CodeRefused, "not a credential")

@@ -1,6 +1,9 @@
 package seal
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // published are values from specifications and manuals. They open nothing.
 var published = []string{
@@ -30,10 +33,8 @@ var public = []string{"pk_live_", "pk_test_", "FLWPUBK", "rzp_pub"}
 // be in use all the same.
 func (c *checker) example(name, value string, chosen bool) error {
 	lower := strings.ToLower(strings.TrimSpace(value))
-	for _, p := range published {
-		if value == p {
-			return bad(name, "the value is the published example of a manual", "Enter your own.")
-		}
+	if slices.Contains(published, value) {
+		return bad(name, "the value is the published example of a manual", "Enter your own.")
 	}
 	if masked(lower) {
 		return bad(name, "the value is masked, or a place to be filled in", "Copy the value itself from where it was issued.")

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -52,5 +53,25 @@ func empty(t *testing.T, b storetest.Backend, made store.Provisioned) {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			require.NoError(t, os.RemoveAll(strings.TrimPrefix(address, "sqlite:")+suffix))
 		}
+	}
+}
+
+// TestCellsAreProvisionedTogether makes several cells at a time on a server that
+// lets everybody into its own database: each closes it, and none fails for that.
+func TestCellsAreProvisionedTogether(t *testing.T) {
+	b := storetest.PostgreSQL(t)
+	_, err := dial(t, storetest.Postgres(t).URL("postgres"), "public").ExecContext(t.Context(), "GRANT CONNECT ON DATABASE postgres TO PUBLIC")
+	require.NoError(t, err)
+	made := make(chan error)
+	for range 8 {
+		org := schema.NewID(schema.PrefixOrganization)
+		t.Cleanup(func() { _ = store.Deprovision(context.WithoutCancel(t.Context()), b.Admin, org) })
+		go func() {
+			_, err := store.Provision(t.Context(), b.Admin, org)
+			made <- err
+		}()
+	}
+	for range 8 {
+		require.NoError(t, <-made)
 	}
 }

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,7 +45,7 @@ func TestEveryWriteOfAFormerOwnerIsRefused(t *testing.T) {
 			"audit": func() error { return before.AppendAudit(ctx, draft("late", "")) },
 		} {
 			err := write()
-			require.Truef(t, errors.Is(err, store.ErrNotOwner), "%s: %v", name, err)
+			require.ErrorIsf(t, err, store.ErrNotOwner, "%s", name)
 			require.NotEqual(t, schema.CodeFenced, schema.CodeOf(err), "a carrier must not stop its runs for it")
 		}
 		select {

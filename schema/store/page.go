@@ -1,7 +1,5 @@
 package store
 
-import "strconv"
-
 // Limits of a page.
 const (
 	DefaultPage = 50
@@ -30,5 +28,3 @@ func limit(n int) int {
 	}
 	return min(n, MaxPage)
 }
-
-func cursor(seq int64) string { return strconv.FormatInt(seq, 10) }

@@ -16,6 +16,10 @@ import (
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
 
+// lockRights is the advisory lock, in the administrator's database, of those
+// who change the rights to it.
+const lockRights int64 = 0x74656e6f6e10
+
 // names are the database and the roles of one cell.
 type names struct{ database, api, cell string }
 
@@ -88,7 +92,16 @@ func ensureDatabase(ctx context.Context, db *sql.DB, name string) error {
 // told otherwise. Where the administrator may not say so, the server's owner
 // has decided.
 func shutOthers(ctx context.Context, db *sql.DB) error {
-	rows, err := db.QueryContext(ctx, `SELECT datname FROM pg_database
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // After a commit it does nothing.
+	// Two that change the rights to one database at a time fail, so they queue.
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lockRights); err != nil {
+		return err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT datname FROM pg_database
 WHERE datname IN (current_database(), 'postgres', 'template1') AND pg_has_role(datdba, 'USAGE')
 AND EXISTS (SELECT 1 FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) WHERE grantee = 0 AND privilege_type = 'CONNECT')`)
 	open, err := collect("provision the cell", rows, err, func(row scanner) (string, error) {
@@ -99,11 +112,11 @@ AND EXISTS (SELECT 1 FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) 
 		return err
 	}
 	for _, name := range open {
-		if _, err := db.ExecContext(ctx, "REVOKE CONNECT ON DATABASE "+pq.QuoteIdentifier(name)+" FROM PUBLIC"); err != nil {
+		if _, err := tx.ExecContext(ctx, "REVOKE CONNECT ON DATABASE "+pq.QuoteIdentifier(name)+" FROM PUBLIC"); err != nil {
 			return err
 		}
 	}
-	return nil
+	return tx.Commit()
 }
 
 // provisionSchema makes and migrates the schema of one side, and says who may

@@ -160,7 +160,8 @@ func (w *Work) StartRuns(ctx context.Context, runs []Run, cursor int64, audit []
 		rows[i] = []any{
 			r.EventSeq, r.Epoch, micros(r.CreatedAt), int64(0), int64(0), int64(r.FlowVersion), r.Straight,
 			r.ID, r.Namespace, r.Event, r.Flow, r.Digest, r.Carrier, RunPending, "",
-			[]byte{}, r.OrderKey,
+			[]byte{},
+			r.OrderKey,
 		}
 	}
 	return w.s.w.do(ctx, "start the runs", func(t *txn) error {

@@ -115,7 +115,8 @@ func (b *browser) picture(t *testing.T) {
 		t.Logf("no picture of the page: %v", err)
 		return
 	}
-	f, err := os.CreateTemp("", "tenon-browser-*.png")
+	// It outlives the test, for whoever looks into why it failed.
+	f, err := os.CreateTemp("", "tenon-browser-*.png") //nolint:usetesting // As said.
 	if err != nil {
 		t.Logf("no picture of the page: %v", err)
 		return

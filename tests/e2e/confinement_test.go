@@ -28,7 +28,7 @@ func probed(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "tenon-probed") //nolint:usetesting // A test's own is closed to other users.
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // For another user.
+	require.NoError(t, os.Chmod(dir, 0o755)) // For another user.
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", "probe", "-ldflags=-s -w", "-o", dir+"/",
 		"./cmd/tenon", "./cmd/tenon-engine", "./cmd/tenon-starter", "./cmd/tenon-cell", "./cmd/tenon-launcher",
 		"./cmd/tenon-connector", "./cmd/tenon-eval", "./tests/e2e/testdata/stranger")
@@ -227,8 +227,8 @@ var writes = map[string][]string{
 // granted tells whether what worked belongs to the kind.
 func (h *household) granted(verb, object, kind string, may []string) bool {
 	// The same file through another process's root is the same file.
-	if strings.HasPrefix(object, "/proc/") {
-		_, object, _ = strings.Cut(strings.TrimPrefix(object, "/proc/"), "/root")
+	if rest, ok := strings.CutPrefix(object, "/proc/"); ok {
+		_, object, _ = strings.Cut(rest, "/root")
 	}
 	switch verb {
 	case "read", "write":

@@ -52,7 +52,8 @@ func TestACellHarmsOnlyItself(t *testing.T) {
 	}
 	good.reach(t, 30*time.Second, "completed", len(orders))
 	good.bills(t, orders...)
-	require.Equal(t, steady, []int{p.pid(t, "host"), p.pid(t, "api"), p.pid(t, "tenon-engine"), p.cellOf(t, good.org)}, "nobody else fell")
+	now := []int{p.pid(t, "host"), p.pid(t, "api"), p.pid(t, "tenon-engine"), p.cellOf(t, good.org)}
+	require.Equal(t, steady, now, "nobody else fell")
 	hostile.reach(t, 60*time.Second, "failed", bombs*len(hostile.hooks))
 }
 

@@ -44,7 +44,7 @@ func (k *Keyring) Again(outer []byte, connection string, version int) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := seal.SealCredentialAgain(k.Current(), plain)
+	sealed, err := seal.CredentialAgain(k.Current(), plain)
 	if err != nil {
 		return nil, err
 	}

@@ -180,12 +180,13 @@ func twilioKind() kind {
 				names = append(names, name)
 			}
 			slices.Sort(names)
-			content := address
+			var content strings.Builder
+			content.WriteString(address)
 			for _, name := range names {
-				content += name + form.Get(name)
+				content.WriteString(name + form.Get(name))
 			}
 			return post(body, "Content-Type", "application/x-www-form-urlencoded",
-				"X-Twilio-Signature", base64.StdEncoding.EncodeToString(sum(algorithm, first(s), content)))
+				"X-Twilio-Signature", base64.StdEncoding.EncodeToString(sum(algorithm, first(s), content.String())))
 		}
 	}
 	return kind{

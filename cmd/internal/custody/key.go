@@ -95,7 +95,9 @@ func (k Key) Load(ctx context.Context) (seal.PrivateKey, error) {
 }
 
 func (k Key) unwrap(ctx context.Context, w wrapped) (seal.PrivateKey, error) {
-	raw, err := k.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) { return keeper.Decrypt(ctx, w.Wrapped) })
+	raw, err := k.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) {
+		return keeper.Decrypt(ctx, w.Wrapped)
+	})
 	if err != nil {
 		return seal.PrivateKey{}, err
 	}

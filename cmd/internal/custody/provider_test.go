@@ -141,7 +141,7 @@ func (p *providers) kms(w http.ResponseWriter, operation string, body []byte) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": "no"})
 	}
 	var in struct {
-		KeyId     string //nolint:revive,staticcheck // Its name in the protocol.
+		KeyId     string //nolint:revive // Its name in the protocol.
 		Plaintext []byte
 		Blob      []byte `json:"CiphertextBlob"`
 	}

@@ -45,7 +45,6 @@ type Client struct {
 // call is a start, and the child that came of it.
 type call struct {
 	answer chan reply // buffered
-	ended  func(error)
 }
 
 // New starts a starter. It must be called before the process makes itself
