@@ -1,5 +1,5 @@
 // Package docs holds the documentation to the code: dependencies have a
-// reason, examples parse, links and the names of tests lead somewhere.
+// reason, examples parse and run, links and the names of tests lead somewhere.
 //
 // It may import anything of ours, and nothing imports it.
 package docs
