@@ -100,13 +100,14 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = theirs.Close() }()
 	limits := c.host.cfg.Limits
 	limits.Name = c.organization
 	p, err := c.host.cfg.Starter.Start(process.Spec{
 		Limits: limits,
 		Name:   "cell", Path: filepath.Join(c.host.cfg.Binaries, "tenon-cell"), Args: []string{c.organization, boot.RunDir}, Env: c.host.cfg.Env, Files: []*os.File{theirs},
 	})
+	// While it is open here, nothing tells that the cell died before it was awake.
+	_ = theirs.Close()
 	if err != nil {
 		_ = ours.Close()
 		return nil, err
