@@ -132,6 +132,8 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 	stopWorker := sync.OnceFunc(w.Stop)
 	defer stopWorker()
 
+	custody := newRotation(r.executor, boot.Keys, logger)
+	r.sealing = custody.pending.Load
 	relaying, cancel := context.WithCancel(ctx)
 	relayed := make(chan struct{})
 	go func() {
@@ -144,7 +146,6 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		<-relayed
 	}
 	defer stopRelay()
-	custody := newRotation(r.executor, boot.Keys, logger)
 	rotating := make(chan struct{})
 	go func() {
 		defer close(rotating)

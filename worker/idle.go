@@ -64,7 +64,7 @@ func (r *relay) doze(ctx context.Context) {
 func (r *relay) busy() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.open)+len(r.lost)+len(r.unstarted) > 0 || r.down.Load()
+	return len(r.open)+len(r.lost)+len(r.unstarted) > 0 || r.down.Load() || r.sealing()
 }
 
 // nothing looks whether the cell has nothing to do: no event and no command

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -53,4 +56,25 @@ func TestWhatKeepsACellAwake(t *testing.T) {
 	}, store.AuditDraft{Actor: "test", Action: "test", Target: run.ID})
 	require.NoError(t, err)
 	require.False(t, idle(), "a command is unread")
+}
+
+// TestACellThatSealsAnewStaysAwake hands a cell new keys: it does not sleep
+// before what is to be done about them is done.
+func TestACellThatSealsAnewStaysAwake(t *testing.T) {
+	b := newBench(t)
+	former, err := seal.NewDataKey()
+	require.NoError(t, err)
+	r := newRotation(b.executor, Keys{Retiring: []seal.KeyID{former.ID()}}, slog.New(slog.DiscardHandler))
+	r.settle = 0
+	b.sealing = r.pending.Load
+	require.True(t, b.busy())
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.run(ctx)
+	}()
+	require.Eventually(t, func() bool { return !b.busy() }, 20*time.Second, 10*time.Millisecond)
+	cancel()
+	<-ended
 }

@@ -49,6 +49,8 @@ type relay struct {
 	// ended, and another's turn have come.
 	ordered, turns atomic.Bool
 	troubles       troubles
+	// sealing tells whether the cell still seals anew under new keys.
+	sealing func() bool
 	// rest is the relay's goroutine's alone.
 	rest rest
 
@@ -68,7 +70,7 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 	}
 	return &relay{
 		organization: organization, cell: cell, data: data, engine: engine, capacity: capacity, logger: logger,
-		bell: make(chan struct{}, 1), troubles: troubles{logger: logger},
+		bell: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
 		open: make(map[string]struct{}), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
 	}
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonhq/tenon/activities"
@@ -74,11 +75,18 @@ type rotation struct {
 	logger   *slog.Logger
 	settle   time.Duration
 	changed  chan Keys
+	// pending: the keys that were handed over last ask for something that is not
+	// done. A cell that slept now would begin it anew each time that it wakes.
+	pending atomic.Bool
 }
+
+// asks tells whether there is anything to do about the keys.
+func (k *Keys) asks() bool { return k.Changing || len(k.Retiring)+len(k.RetiringPairs) > 0 }
 
 // newRotation begins with the keys of the boot, which are in use already.
 func newRotation(x *activities.Executor, keys Keys, logger *slog.Logger) *rotation {
 	r := &rotation{executor: x, logger: logger, settle: Settle, changed: make(chan Keys, 1)}
+	r.pending.Store(keys.asks())
 	r.changed <- keys
 	return r
 }
@@ -94,6 +102,7 @@ func (r *rotation) adopt(keys *Keys) error {
 	case <-r.changed: // Nobody looked at those before.
 	default:
 	}
+	r.pending.Store(keys.asks())
 	r.changed <- *keys
 	return nil
 }
@@ -110,6 +119,7 @@ func (r *rotation) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case keys = <-r.changed:
+			r.pending.Store(keys.asks())
 			acknowledged = !keys.Changing
 			if acknowledged && len(keys.Retiring)+len(keys.RetiringPairs) == 0 {
 				continue
@@ -130,6 +140,7 @@ func (r *rotation) run(ctx context.Context) {
 				continue
 			}
 			if len(keys.Retiring)+len(keys.RetiringPairs) == 0 {
+				r.done()
 				continue
 			}
 			clean, err := r.executor.Reseal(ctx, keys.Retiring, keys.RetiringPairs)
@@ -140,8 +151,16 @@ func (r *rotation) run(ctx context.Context) {
 			case err == nil && !clean:
 				wait.Reset(resealAgain)
 			case err == nil:
+				r.done()
 				r.logger.InfoContext(ctx, "nothing is left under the former keys on the cell's side")
 			}
 		}
+	}
+}
+
+// done says that nothing is left to do, unless other keys came meanwhile.
+func (r *rotation) done() {
+	if len(r.changed) == 0 {
+		r.pending.Store(false)
 	}
 }
