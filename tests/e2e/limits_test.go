@@ -32,7 +32,7 @@ func TestACellHarmsOnlyItself(t *testing.T) {
 	p.start(t)
 	good := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
 	hostile := newShop(t, p, ledger.Keys, map[string]string{
-		"spin": bomb("def f: f; f"), "memory": bomb(`reduce range(40) as $i ("x"; . + .) | length`), "swell": bomb(`"xxxxxxxxxx" * 10000000 | length`),
+		"spin": bomb("def f: f; f"), "memory": bomb(`reduce range(40) as $i ("x"; . + .) | length`), "swell": bomb(`"xxxxxxxxxx" * 100000000 | length`),
 	})
 	good.accepted(t, "now", "first")
 	good.reach(t, 20*time.Second, "completed", 1)
