@@ -100,7 +100,7 @@ func acks(b *testing.B, r *report, p *platform, c *storetest.Cluster, k *books) 
 	b.Helper()
 	t := p.tenant(b, k.target)
 	require.NoError(b, t.post(b.Context(), "wake")) // What is not awake cannot be stopped.
-	until(b, 30*time.Second, "the cell is awake", func() bool { return t.completed(b) == 1 })
+	until(b, 30*time.Second, "the cell is awake", func() bool { return t.states(b)["completed"] == 1 })
 	require.NoError(b, syscall.Kill(p.cell(b, t.organization), syscall.SIGSTOP))
 	plain := inserts(b, c, "plain_events", orderBody("plain"))
 	for i := range int64(outstanding) {
