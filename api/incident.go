@@ -9,7 +9,6 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
-	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -174,11 +173,7 @@ func (c *caller) rotations(ctx context.Context) ([]Rotate, error) {
 // revocation is what is recorded, and what the cell is told, of a connection
 // whose credential ends.
 func (s *Server) revocation(c *caller, row store.Connection) (store.Revocation, error) {
-	command := store.Command{
-		ID: schema.NewID(schema.PrefixCommand), Namespace: row.Namespace, Kind: config.CommandCredential, By: c.actor, CreatedAt: s.now(),
-	}
-	var err error
-	command.ArgsSealed, err = c.cell.sealJSON(place.Command(c.org, command.ID), config.CredentialCommand{
+	command, err := s.tell(c, row.Namespace, config.CredentialCommand{
 		Connection: row.ID, Act: config.CredentialRevoked, Version: row.CredentialVersion,
 	})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/store/storetest"
 )
 
 // deletes are the activities of a deletion in the order of the workflow.
@@ -70,17 +71,7 @@ func (s *site) query(address, query string, args ...any) []string {
 	db, err := sql.Open("postgres", address)
 	require.NoError(s, err)
 	defer func() { require.NoError(s, db.Close()) }()
-	rows, err := db.QueryContext(s.Context(), query, args...)
-	require.NoError(s, err)
-	defer func() { require.NoError(s, rows.Close()) }()
-	var out []string
-	for rows.Next() {
-		var name string
-		require.NoError(s, rows.Scan(&name))
-		out = append(out, name)
-	}
-	require.NoError(s, rows.Err())
-	return out
+	return storetest.Column(s, db, query, args...)
 }
 
 // name is the base of what PostgreSQL has of the cell.

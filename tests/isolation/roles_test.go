@@ -61,7 +61,8 @@ func TestRolesReachTheirOwnDatabaseOnly(t *testing.T) {
 	on(t, b, func(s *site) {
 		own, other := s.tenant("acme"), s.tenant("globex")
 		admin := s.as(b.ControlURL, "")
-		databases := column(s, admin, "SELECT datname FROM pg_database WHERE datallowconn")
+		databases := storetest.Column(s, admin, "SELECT datname FROM pg_database WHERE datallowconn")
+		require.NotEmpty(s, databases)
 		mine, err := url.Parse(own.roles()["api"])
 		require.NoError(s, err)
 		require.Contains(s, databases, mine.Path[1:])
@@ -79,7 +80,9 @@ func TestRolesReachTheirOwnDatabaseOnly(t *testing.T) {
 			}
 			in := s.as(address, "")
 			other := map[string]string{"api": "work", "cell": "door"}[role]
-			for _, table := range column(s, in, "SELECT tablename FROM pg_tables WHERE schemaname = $1", other) {
+			tables := storetest.Column(s, in, "SELECT tablename FROM pg_tables WHERE schemaname = $1", other)
+			require.NotEmpty(s, tables)
+			for _, table := range tables {
 				name := other + "." + pq.QuoteIdentifier(table)
 				for _, statement := range []string{"DELETE FROM " + name, "INSERT INTO " + name + " DEFAULT VALUES", "TRUNCATE " + name, "DROP TABLE " + name} {
 					_, err := in.ExecContext(s.Context(), statement)
@@ -98,20 +101,4 @@ func TestRolesReachTheirOwnDatabaseOnly(t *testing.T) {
 			}
 		}
 	})
-}
-
-func column(s *site, db *sql.DB, query string, args ...any) []string {
-	s.Helper()
-	rows, err := db.QueryContext(s.Context(), query, args...)
-	require.NoError(s, err)
-	defer func() { require.NoError(s, rows.Close()) }()
-	var out []string
-	for rows.Next() {
-		var name string
-		require.NoError(s, rows.Scan(&name))
-		out = append(out, name)
-	}
-	require.NoError(s, rows.Err())
-	require.NotEmpty(s, out)
-	return out
 }

@@ -22,7 +22,7 @@ func (b Backend) Dump(tb testing.TB, made store.Provisioned) (tables []string, v
 		if b.Name == "postgres" {
 			list = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 		}
-		for _, table := range column(tb, db, list) {
+		for _, table := range Column(tb, db, list) {
 			tables = append(tables, side+"."+table)
 			dump(tb, db, table, &out)
 		}
@@ -31,23 +31,24 @@ func (b Backend) Dump(tb testing.TB, made store.Provisioned) (tables []string, v
 	return tables, out.Bytes()
 }
 
-func column(tb testing.TB, db *sql.DB, query string) []string {
+// Column is the first column of what a query finds.
+func Column(tb testing.TB, db *sql.DB, query string, args ...any) []string {
 	tb.Helper()
-	rows, err := db.QueryContext(tb.Context(), query)
+	rows, err := db.QueryContext(tb.Context(), query, args...)
 	if err != nil {
-		tb.Fatalf("list the tables: %v", err)
+		tb.Fatalf("query: %v", err)
 	}
 	defer func() { _ = rows.Close() }()
 	var out []string
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
-			tb.Fatalf("list the tables: %v", err)
+			tb.Fatalf("query: %v", err)
 		}
 		out = append(out, name)
 	}
 	if err := rows.Err(); err != nil {
-		tb.Fatalf("list the tables: %v", err)
+		tb.Fatalf("query: %v", err)
 	}
 	return out
 }
