@@ -2,7 +2,7 @@ package worker
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -119,28 +119,15 @@ func (r *relay) pending(ctx context.Context) (bool, error) {
 // parked tells whether each of the carriers waits for timers alone: an activity
 // that the engine is to give to a worker, or a workflow task, needs this cell.
 func (r *relay) parked(ctx context.Context, carriers map[string]bool) (bool, error) {
-	var (
-		mu     sync.Mutex
-		failed error
-		all    = true
-		wg     sync.WaitGroup
-		slots  = make(chan struct{}, askAtOnce)
-	)
-	for id := range carriers {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			waits, err := r.waits(ctx, id)
-			mu.Lock()
-			defer mu.Unlock()
-			all = all && waits
-			if err != nil {
-				failed = err
-			}
-		})
-	}
-	wg.Wait()
-	return all, failed
+	var others atomic.Int64
+	err := each(carriers, func(id string) error {
+		waits, err := r.waits(ctx, id)
+		if !waits {
+			others.Add(1)
+		}
+		return err
+	})
+	return others.Load() == 0, err
 }
 
 func (r *relay) waits(ctx context.Context, carrier string) (bool, error) {

@@ -10,6 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
@@ -115,29 +116,28 @@ func (r *relay) gone(ctx context.Context, carriers map[string]bool) (map[string]
 			return nil, err
 		}
 	}
-	var (
-		mu     sync.Mutex
-		failed error
-		wg     sync.WaitGroup
-		slots  = make(chan struct{}, askAtOnce)
-	)
-	for id := range ask {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			ended, err := r.ends(ctx, id)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed = err
-			}
-			if ended {
-				out[id] = true
-			}
-		})
+	var mu sync.Mutex
+	err := each(ask, func(id string) error {
+		ended, err := r.ends(ctx, id)
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			out[id] = true
+		}
+		return err
+	})
+	return out, err
+}
+
+// each asks about all of the carriers, a few at a time, and returns the first
+// error.
+func each(carriers map[string]bool, ask func(id string) error) error {
+	var g errgroup.Group
+	g.SetLimit(askAtOnce)
+	for id := range carriers {
+		g.Go(func() error { return ask(id) })
 	}
-	wg.Wait()
-	return out, failed
+	return g.Wait()
 }
 
 // withoutRunning removes the carriers that the engine lists as running. Its list
