@@ -34,7 +34,13 @@ func EmptyRoot(directories ...string) error {
 	if err := kept.put(stage); err != nil {
 		return err
 	}
-	if err := unix.Chdir(stage); err != nil {
+	return Enter(stage)
+}
+
+// Enter makes the file system that is mounted at the directory the root, for
+// reading only, and lets go of the one before.
+func Enter(directory string) error {
+	if err := unix.Chdir(directory); err != nil {
 		return fmt.Errorf("enter the new root: %w", err)
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 )
 
 // stage is a directory that every system has; the new root is laid over it, in
@@ -36,22 +38,13 @@ func enterRoot(p plan) error {
 			return err
 		}
 	}
-	if err := os.Chdir(stage); err != nil {
+	if err := enclosure.Enter(stage); err != nil {
 		return err
-	}
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return fmt.Errorf("pivot root: %w", err)
-	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("leave the old root: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|bare, ""); err != nil {
-		return fmt.Errorf("read-only root: %w", err)
 	}
 	if p.Spec.Directory != "" {
 		return os.Chdir("/s")
 	}
-	return os.Chdir("/")
+	return nil
 }
 
 // bind shows a directory of the host at target. The kernel keeps flags of the
