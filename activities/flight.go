@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -22,18 +23,20 @@ type flight struct {
 	done   chan struct{}
 	result task.StepResult
 	err    error
+	// left: one who waited has given up.
+	left atomic.Bool
 }
 
 // shield keeps a panic in one step from ending the cell, and with it every
 // other run (invariant 9). The panic's text may quote a payload: what is
 // reported is its type and where it came from.
-func shield(ctx context.Context, work func(context.Context) (task.StepResult, error)) (r task.StepResult, err error) {
+func shield(work func() (task.StepResult, error)) (r task.StepResult, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			r, err = task.StepResult{}, schema.Errorf(schema.CodeInternal, "the step panicked with a %T at %s", p, origin())
 		}
 	}()
-	return work(ctx)
+	return work()
 }
 
 // origin names the function that panicked, called from a deferred function.
@@ -54,8 +57,8 @@ func origin() string {
 // join starts work under the key, or joins the live one, and waits for it at
 // most patience (no bound when zero). ok is false when it is still live then.
 // The work outlives the caller: a local activity that gives up leaves the call
-// to the regular activity that joins it.
-func (f *flights) join(ctx context.Context, key string, patience time.Duration, work func(context.Context) (task.StepResult, error)) (result task.StepResult, ok bool, err error) {
+// to the regular activity that joins it. The work can ask whether a caller has left.
+func (f *flights) join(ctx context.Context, key string, patience time.Duration, work func(ctx context.Context, left func() bool) (task.StepResult, error)) (result task.StepResult, ok bool, err error) {
 	f.mu.Lock()
 	if f.live == nil {
 		f.live = make(map[string]*flight)
@@ -67,7 +70,7 @@ func (f *flights) join(ctx context.Context, key string, patience time.Duration, 
 		go func() {
 			wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), task.StepLimit)
 			defer cancel()
-			l.result, l.err = shield(wctx, work)
+			l.result, l.err = shield(func() (task.StepResult, error) { return work(wctx, l.left.Load) })
 			f.mu.Lock()
 			delete(f.live, key)
 			f.mu.Unlock()
@@ -86,8 +89,10 @@ func (f *flights) join(ctx context.Context, key string, patience time.Duration, 
 	case <-l.done:
 		return l.result, true, l.err
 	case <-late:
+		l.left.Store(true)
 		return task.StepResult{}, false, nil
 	case <-ctx.Done():
+		l.left.Store(true)
 		return task.StepResult{}, false, ctx.Err()
 	}
 }

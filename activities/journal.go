@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -118,6 +119,10 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 	st.running, st.owes = !st.waiting, false
 	for _, ef := range c.Effects {
 		st.effects[ef.Key] = ef
+		if ef.State != store.EffectIntent {
+			// What the call came to is on the disk: no other owner needs it from here.
+			e.lanes.take(lane(st.run.ID, strings.TrimRight(ef.Key, other)))
+		}
 	}
 	return nil
 }

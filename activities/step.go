@@ -16,20 +16,17 @@ import (
 	"github.com/tenonhq/tenon/schema/task"
 )
 
-// Step performs one phase of one task for a carrier (activity [task.Step]). It
-// returns an error only when the infrastructure failed; the engine then asks
-// again. As a local activity it waits no longer than [task.LocalPatience].
+// Step performs one phase of one task for a carrier (activity [task.Step]), and,
+// as a local activity, the tasks that follow it. It returns an error only when
+// the infrastructure failed; the engine then asks again. As a local activity it
+// waits no longer than [task.LocalPatience].
 func (e *Executor) Step(ctx context.Context, req task.StepRequest) (task.StepResult, error) {
 	if activity.GetInfo(ctx).IsLocalActivity {
-		result, ok, err := e.perform(ctx, req, task.LocalPatience)
-		if err == nil && !ok {
-			return task.StepResult{Slow: true}, nil
-		}
-		return result, err
+		return e.stretch(ctx, req)
 	}
 	stop := heartbeat(ctx)
 	defer stop()
-	result, _, err := e.perform(ctx, req, 0)
+	result, _, err := e.perform(ctx, req, 0, true)
 	return result, err
 }
 
@@ -51,22 +48,28 @@ func heartbeat(ctx context.Context) (stop func()) {
 	return cancel
 }
 
-func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience time.Duration) (task.StepResult, bool, error) {
+// perform does one step, or joins whoever does it. told says that the answer is
+// told next: what the step owes to the disk is there before.
+func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience time.Duration, told bool) (task.StepResult, bool, error) {
 	st, err := e.state(ctx, req.Owner, false)
 	if err != nil {
 		result, err := e.stopped(req.Owner.Run, err)
 		return result, true, err
 	}
-	if r, ok := e.answered(st, req); ok && !st.mustWrite() {
+	if r, ok := e.answered(st, req); ok && !(told && st.mustWrite()) {
 		return r, true, nil
 	}
 	// A new owner of the run does not join a step of the one before: that one
 	// is fenced and ends with nothing. What its call came to is handed over by
 	// the effect's lane.
 	key := req.Owner.Run + "\x00" + strconv.FormatInt(req.Owner.Epoch, 10) + "\x00" + req.Key
-	result, ok, err := e.flights.join(ctx, key, patience, func(ctx context.Context) (task.StepResult, error) {
-		return e.execute(ctx, st, req)
+	result, ok, err := e.flights.join(ctx, key, patience, func(ctx context.Context, left func() bool) (task.StepResult, error) {
+		return e.execute(ctx, st, req, func() bool { return told || left() })
 	})
+	if err == nil && ok && told && !result.Stopped && st.mustWrite() {
+		// The flight was one whose answer was not to be told yet.
+		err = e.commit(ctx, st, store.RunCommit{})
+	}
 	if err != nil {
 		result, err = e.stopped(req.Owner.Run, err)
 	}
@@ -98,11 +101,11 @@ func (e *Executor) answered(st *runState, req task.StepRequest) (task.StepResult
 	return r.At(e.now()), ok
 }
 
-func (e *Executor) execute(ctx context.Context, st *runState, req task.StepRequest) (task.StepResult, error) {
+func (e *Executor) execute(ctx context.Context, st *runState, req task.StepRequest, told func() bool) (task.StepResult, error) {
 	// Another flight may have ended between the look into the journal and this
 	// one, or not have got its record to the disk.
 	if r, ok := e.answered(st, req); ok {
-		if st.mustWrite() {
+		if told() && st.mustWrite() {
 			return r, e.commit(ctx, st, store.RunCommit{})
 		}
 		return r, nil
@@ -143,7 +146,7 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	if err := e.journal(st, req, kind, started, rec, st.parks(kind, req.Phase, rec.Result)); err != nil {
 		return task.StepResult{}, err
 	}
-	if !st.mustWrite() {
+	if !told() || !st.mustWrite() {
 		return rec.Result, nil
 	}
 	// What a timer or another process will follow on is durable before it is told.
@@ -156,9 +159,6 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	}
 	if c.State == store.RunWaiting {
 		e.cfg.Ended(st.run.ID)
-	}
-	if req.Effect != "" {
-		e.lanes.take(lane(st.run.ID, req.Effect))
 	}
 	return rec.Result, nil
 }

@@ -41,7 +41,9 @@ const handoverAfter = 1000
 // one coroutine at a time, so nothing here needs a lock.
 type carrier struct {
 	*interpreter
-	asked int
+	// version is the one that the carrier was started with: 2 asks for stretches.
+	version int
+	asked   int
 	// handing is ready once the history is so long that the open runs must go
 	// on in a new execution; runs that wait for a timer stop waiting then.
 	handing workflow.Future
@@ -51,13 +53,13 @@ type carrier struct {
 // carry is the workflow task.Carrier. A run that fails, stops or is uncertain
 // never fails it; it ends when every run has ended, or with the cancellation.
 func (w *interpreter) carry(ctx workflow.Context, in task.CarrierInput) error {
-	if in.Interpreter != task.InterpreterVersion {
+	if in.Interpreter < 1 || in.Interpreter > task.InterpreterVersion {
 		return temporal.NewNonRetryableApplicationError(
 			"this worker does not have the interpreter version that the carrier was started with",
 			"interpreter_version", nil, in.Interpreter, task.InterpreterVersion)
 	}
 	ctx = withOptions(ctx)
-	c := &carrier{interpreter: w}
+	c := &carrier{interpreter: w, version: in.Interpreter}
 	c.handing, c.hand = workflow.NewFuture(ctx)
 
 	parked := make([]bool, len(in.Runs))
@@ -84,7 +86,7 @@ func (w *interpreter) carry(ctx workflow.Context, in task.CarrierInput) error {
 	if len(open) == 0 {
 		return nil
 	}
-	in.Runs = open
+	in.Runs, in.Interpreter = open, task.InterpreterVersion
 	return workflow.NewContinueAsNewError(ctx, task.Carrier, in)
 }
 

@@ -9,7 +9,9 @@ import (
 
 // list performs tasks in the order that their directives give. Its outcome is
 // proceed, exited, or one that ends more than the list.
-func (r *run) list(ctx workflow.Context, s scope, tasks []flow.Task, data, context task.Ref) outcome {
+//
+// closes says that the run ends with the list.
+func (r *run) list(ctx workflow.Context, s scope, tasks []flow.Task, data, context task.Ref, closes bool) outcome {
 	// visits counts the visits of each task, once a jump makes more than one possible.
 	var visits []int
 	for i := 0; i < len(tasks); {
@@ -19,7 +21,11 @@ func (r *run) list(ctx workflow.Context, s scope, tasks []flow.Task, data, conte
 			visit = visits[i]
 		}
 		t := &tasks[i]
-		o, then := r.task(ctx, s.visit(t, visit), t, data, context)
+		var next stretch
+		if visits == nil {
+			next = stretch{list: s, rest: tasks[i+1:], closes: closes}
+		}
+		o, then := r.task(ctx, s.visit(t, visit), t, data, context, next)
 		if o.ending != proceed {
 			return o
 		}

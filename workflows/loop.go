@@ -31,7 +31,7 @@ func (r *run) loop(ctx workflow.Context, s scope, f *flow.For, count int, entere
 			}
 			pass = pass.bind(f.Each, res.Output).bind(f.At, res.At)
 		}
-		o := r.list(ctx, pass, f.Do, data, context)
+		o := r.list(ctx, pass, f.Do, data, context, false)
 		switch o.ending {
 		case proceed:
 			data, context = o.data, o.context

@@ -176,11 +176,35 @@ func (c *chaos) dice(key string) *rand.Rand {
 	return rand.New(rand.NewPCG(c.seed, h.Sum64()))
 }
 
-// Step is the activity; only the regular one is always healthy.
+// Step is the activity; only the regular one is always healthy. The local one
+// performs some of the following tasks as well.
 func (c *chaos) Step(ctx context.Context, req task.StepRequest) (task.StepResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	local := activity.GetInfo(ctx).IsLocalActivity
+	res, err := c.one(req, local)
+	if err != nil || !local {
+		return res, err
+	}
+	last, dice := res, c.dice(req.Key+" and more")
+	for i := range req.Following {
+		if !last.Proceeds() || dice.IntN(4) == 0 {
+			return res, nil
+		}
+		if last, err = c.one(req.Next(i, last), true); err != nil || last.Slow {
+			return res, nil //nolint:nilerr // It is asked for again by itself.
+		}
+		res.Following = append(res.Following, last)
+	}
+	if req.Finishes && last.Proceeds() && dice.IntN(4) > 0 {
+		res.Finished = true
+		c.finished = append(c.finished, task.FinishRequest{Owner: req.Owner, Key: task.FinishKey, Output: last.Output, Context: last.Context})
+	}
+	return res, nil
+}
+
+func (c *chaos) one(req task.StepRequest, local bool) (task.StepResult, error) {
+	req.Following, req.Finishes = nil, false
 	if before, ok := c.requests[req.Key]; ok {
 		req.Started, before.Started = time.Time{}, time.Time{}
 		if !reflect.DeepEqual(before, req) {

@@ -36,6 +36,9 @@ type reference struct {
 	asked []task.StepRequest
 	calls map[string]int
 	clock func() time.Time
+	// together says how many following tasks are performed with one, at each;
+	// nil for all of them.
+	together func() int
 }
 
 type journalled struct {
@@ -75,10 +78,36 @@ func newReference(lib library) *reference {
 	}
 }
 
-// Step answers from the journal, or performs the step and journals it.
+// Step answers from the journal, or performs the step and journals it, and with
+// it as many of the following ones as together allows.
 func (x *reference) Step(_ context.Context, req task.StepRequest) (task.StepResult, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	res, err := x.one(req)
+	if err != nil || !res.Proceeds() {
+		return res, err
+	}
+	last := res
+	for i := range req.Following {
+		if x.together != nil && i >= x.together() {
+			return res, nil
+		}
+		if last, err = x.one(req.Next(i, last)); err != nil {
+			return res, nil //nolint:nilerr // It is asked for again by itself.
+		}
+		res.Following = append(res.Following, last)
+		if !last.Proceeds() {
+			return res, nil
+		}
+	}
+	if req.Finishes && (x.together == nil || x.together() > 0) {
+		res.Finished = true
+		err = x.finish(task.FinishRequest{Owner: req.Owner, Output: last.Output, Context: last.Context})
+	}
+	return res, err
+}
+
+func (x *reference) one(req task.StepRequest) (task.StepResult, error) {
 	run := req.Owner.Run
 	if x.journal[run] == nil {
 		x.journal[run] = map[string]journalled{}
@@ -130,6 +159,10 @@ func (x *reference) Recall(_ context.Context, req task.RecallRequest) (task.Reca
 func (x *reference) Finish(_ context.Context, req task.FinishRequest) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.finish(req)
+}
+
+func (x *reference) finish(req task.FinishRequest) error {
 	run := req.Owner.Run
 	if _, twice := x.ended[run]; twice {
 		return fmt.Errorf("run %s ended twice", run)

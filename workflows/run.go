@@ -19,11 +19,14 @@ type run struct {
 	document *flow.Document
 	owner    task.Owner
 	recall   bool
-	// recalled holds the journalled results not yet walked over, by key.
+	// recalled holds results not yet walked over, by key: those of the journal, and
+	// those that were answered together with the step before them.
 	recalled map[string]task.StepResult
 	// deadlines are those in force, the outermost first.
 	deadlines []*deadline
 	taken     int
+	// finished: the last step ended the run in the database, too.
+	finished bool
 	// mentions remembers which loops need their items bound.
 	mentions map[*flow.For]bool
 }
@@ -76,7 +79,7 @@ func (r *run) body(ctx workflow.Context) outcome {
 			}
 			data = res.Output
 		}
-		return r.list(ctx, root, r.document.Do, data, task.NoContext)
+		return r.list(ctx, root, r.document.Do, data, task.NoContext, true)
 	}
 	if r.document.Timeout == nil {
 		return enter(ctx)
@@ -86,7 +89,10 @@ func (r *run) body(ctx workflow.Context) outcome {
 
 // finish ends the run in the database.
 func (r *run) finish(ctx workflow.Context, req task.FinishRequest) (open bool) {
-	req.Owner, req.Key = r.owner, ":finish"
+	if r.finished {
+		return false
+	}
+	req.Owner, req.Key = r.owner, task.FinishKey
 	if r.carrier.handingOver(ctx) {
 		return true
 	}

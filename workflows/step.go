@@ -50,7 +50,7 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 	if r.carrier.handingOver(ctx) {
 		return task.StepResult{}, outcome{ending: parked}
 	}
-	r.carrier.asked++
+	r.carrier.asked += 1 + len(req.Following)
 	req.Owner, req.Pointer, req.Vars = r.owner, s.pointer, s.variables()
 	var res task.StepResult
 	if o := r.call(ctx, task.Step, req, &res); o.ending != proceed {
@@ -67,6 +67,7 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 			}
 		}
 	}
+	r.take(req, &res)
 	return res, settle(res, req.Context)
 }
 

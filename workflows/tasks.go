@@ -9,14 +9,14 @@ import (
 
 // task performs one visit of a task. Besides the outcome it gives the directive
 // to follow, which is only meant when the outcome is proceed.
-func (r *run) task(ctx workflow.Context, s scope, t *flow.Task, data, context task.Ref) (o outcome, then string) {
+func (r *run) task(ctx workflow.Context, s scope, t *flow.Task, data, context task.Ref, next stretch) (o outcome, then string) {
 	if o := r.tick(t.Pointer); o.ending != proceed {
 		return o, ""
 	}
 	perform := func(ctx workflow.Context) (o outcome) {
 		switch t.Kind {
 		case flow.KindSet, flow.KindCall, flow.KindSwitch, flow.KindRaise:
-			o, then = r.leaf(ctx, s, t, data, context)
+			o, then = r.leaf(ctx, s, t, data, context, next)
 		case flow.KindDo, flow.KindTry, flow.KindFor, flow.KindWait:
 			o, then = r.composite(ctx, s, t, data, context)
 		default:
@@ -34,10 +34,13 @@ func (r *run) task(ctx workflow.Context, s scope, t *flow.Task, data, context ta
 }
 
 // leaf performs a task that is one step.
-func (r *run) leaf(ctx workflow.Context, s scope, t *flow.Task, data, context task.Ref) (outcome, string) {
+func (r *run) leaf(ctx workflow.Context, s scope, t *flow.Task, data, context task.Ref, next stretch) (outcome, string) {
 	req := task.StepRequest{Phase: task.PhaseWhole, Key: s.path, Input: data, Context: context}
 	if t.Kind == flow.KindCall {
 		req.Effect = s.effect
+	}
+	if straight(t) {
+		req.Following, req.Finishes = r.following(next)
 	}
 	res, o := r.step(ctx, s, req)
 	if o.ending != proceed {
@@ -93,7 +96,7 @@ func (r *run) composite(ctx workflow.Context, s scope, t *flow.Task, data, conte
 func (r *run) inside(ctx workflow.Context, s scope, t *flow.Task, entry task.StepResult, entered, context task.Ref) outcome {
 	switch {
 	case t.Kind == flow.KindDo:
-		return r.list(ctx, s, t.Do, entered, context)
+		return r.list(ctx, s, t.Do, entered, context, false)
 	case t.Kind == flow.KindTry && t.Try != nil && t.Try.Catch != nil:
 		return r.try(ctx, s, t.Try, entered, context)
 	case t.Kind == flow.KindFor && t.For != nil:

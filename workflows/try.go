@@ -48,7 +48,7 @@ func (r *run) try(ctx workflow.Context, s scope, t *flow.Try, entered, context t
 				return slept
 			}
 		case len(t.Catch.Do) > 0:
-			return r.list(ctx, s.bind(t.Catch.As, verdict.Output), t.Catch.Do, entered, o.context)
+			return r.list(ctx, s.bind(t.Catch.As, verdict.Output), t.Catch.Do, entered, o.context, false)
 		case t.Catch.Retry != nil:
 			return o // given up: what retrying could not cure is not swallowed
 		default:
@@ -59,7 +59,7 @@ func (r *run) try(ctx workflow.Context, s scope, t *flow.Try, entered, context t
 
 // attempt performs the tasks once, within the limit of one attempt.
 func (r *run) attempt(ctx workflow.Context, s scope, t *flow.Try, entered, context task.Ref) outcome {
-	body := func(ctx workflow.Context) outcome { return r.list(ctx, s, t.Do, entered, context) }
+	body := func(ctx workflow.Context) outcome { return r.list(ctx, s, t.Do, entered, context, false) }
 	if t.Catch.Retry == nil || t.Catch.Retry.AttemptDuration <= 0 {
 		return body(ctx)
 	}

@@ -46,8 +46,15 @@ const (
 	HeartbeatTimeout = 5 * time.Second
 )
 
-// InterpreterVersion is frozen into each carrier's input at its start.
-const InterpreterVersion = 1
+// InterpreterVersion is frozen into each carrier's input at its start. Version 2
+// asks for tasks in a row at once; carriers of version 1 go on without.
+const InterpreterVersion = 2
+
+// FinishKey is the key of a run's end, as the steps have theirs.
+const FinishKey = ":finish"
+
+// MaxFollowing bounds [StepRequest.Following].
+const MaxFollowing = 16
 
 // RecallPage bounds the results in one answer of [Recall]: some 200 KiB, well
 // under the engine's limit of a payload.
@@ -150,6 +157,31 @@ type StepRequest struct {
 	// Limit is, for timeout, the bound of one attempt of a try
 	// (retry.limit.attempt.duration); zero stands for the task's own timeout.
 	Limit time.Duration `json:"limit,omitempty"`
+	// Following are, for whole, the tasks that come next when each proceeds, at
+	// most [MaxFollowing]: each takes the output and the context of the one before.
+	// As many of them as there is time for are performed and answered with this one.
+	Following []Following `json:"following,omitempty"`
+	// Finishes says that the run ends with the last of them, or with this step
+	// when there are none: it may be finished with the same answer.
+	Finishes bool `json:"finishes,omitempty"`
+}
+
+// Following is a leaf task that comes next in the list of the one before, with
+// the same variables in scope.
+type Following struct {
+	Key     string `json:"key"`
+	Effect  string `json:"effect,omitempty"`
+	Pointer string `json:"pointer"`
+}
+
+// Next is the request for the i-th of the following tasks, asked for by itself,
+// once the one before it has come to r.
+func (q StepRequest) Next(i int, r StepResult) StepRequest {
+	f := q.Following[i]
+	return StepRequest{
+		Owner: q.Owner, Key: f.Key, Effect: f.Effect, Pointer: f.Pointer, Phase: PhaseWhole,
+		Input: r.Output, Context: r.Context, Vars: q.Vars,
+	}
 }
 
 // StepResult is the decision that a step came to.
@@ -183,7 +215,15 @@ type StepResult struct {
 	// Stopped: this carrier no longer works on the run (fenced, canceled, or
 	// parked as uncertain); it ends the run's coroutine and records nothing.
 	Stopped bool `json:"stopped,omitempty"`
+	// Following are the answers of those of the request's following tasks that
+	// were performed, in their order; only the last may be a fault or Stopped.
+	Following []StepResult `json:"following,omitempty"`
+	// Finished: the run has ended, too.
+	Finished bool `json:"finished,omitempty"`
 }
+
+// Proceeds tells whether the task after this one may be performed.
+func (r StepResult) Proceeds() bool { return !r.Stopped && !r.Slow && r.Fault == nil }
 
 // Fault is an error of the specification, without its text: the whole object
 // is the value at Ref. Only a fault that the interpreter itself raises (and
