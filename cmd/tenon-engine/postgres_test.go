@@ -2,8 +2,11 @@ package main
 
 import (
 	"crypto/rand"
+	"database/sql"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
@@ -12,7 +15,17 @@ import (
 // migrates itself, over a Unix socket.
 func TestRestartKeepsWorkflowsOnPostgres(t *testing.T) {
 	t.Parallel()
-	url := storetest.Postgres(t).URL("postgres")
+	cluster := storetest.Postgres(t)
 	prefix := "t" + strings.ToLower(rand.Text()) + "_"
-	keepsWorkflows(t, func(s *settings) { s.PostgresURL, s.DatabasePrefix = url, prefix })
+	keepsWorkflows(t, func(s *settings) { s.PostgresURL, s.DatabasePrefix = cluster.URL("postgres"), prefix })
+
+	// A record is in no index on a search attribute that it does not have.
+	db, err := sql.Open("postgres", cluster.URL(prefix+"visibility"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	var all, full int
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*), count(*) FILTER (WHERE indexdef !~ ' WHERE ') FROM pg_indexes
+WHERE tablename = 'executions_visibility' AND indexdef ~* '(keyword|keywordlist|int|bool|double|datetime|text)0\d'`).Scan(&all, &full))
+	require.Greater(t, all, 30)
+	require.Zero(t, full)
 }

@@ -70,7 +70,8 @@ func postgresServer(rawURL string) (*config.SQL, error) {
 		return nil, schema.Errorf(schema.CodeInvalid, "the engine's database must be a postgres:// URL").At("/postgres_url")
 	}
 	store := &config.SQL{
-		PluginName:        postgresql.PluginName,
+		// Of the server's two drivers the one that keeps prepared statements.
+		PluginName:        postgresql.PluginNamePGX,
 		ConnectAddr:       u.Host,
 		ConnectProtocol:   "tcp",
 		ConnectAttributes: make(map[string]string),
@@ -180,7 +181,7 @@ func (c change) apply(db sqlplugin.AdminDB, database string) error {
 		}
 		// Nobody else is connected while the engine migrates, and an index that
 		// is built concurrently cannot be part of a transaction.
-		script.WriteString(strings.ReplaceAll(string(text), "INDEX CONCURRENTLY", "INDEX"))
+		script.WriteString(sparse(strings.ReplaceAll(string(text), "INDEX CONCURRENTLY", "INDEX")))
 		script.WriteString("\n;\n")
 	}
 	// Every value is ours: the database's name is checked, versions come from
@@ -193,6 +194,18 @@ curr_version = excluded.curr_version, min_compatible_version = excluded.min_comp
 		return schema.Errorf(schema.CodeUnavailable, "schema %s of the engine's database cannot be applied: %w", c.Version, err)
 	}
 	return nil
+}
+
+// attributeIndex is an index on one search attribute: their columns alone have
+// names with capitals.
+var attributeIndex = regexp.MustCompile(`(CREATE INDEX (?:IF NOT EXISTS )?\w+\s+ON executions_visibility\s+(?:USING GIN )?\(namespace_id, ([A-Z]\w*)[^;]*\));`)
+
+// sparse keeps rows out of the indexes on search attributes that they do not
+// have. A carrier has one of some sixty, and without it each of its two records
+// is written into all those indexes. Every condition that such an index helps
+// with implies that the attribute is there.
+func sparse(script string) string {
+	return attributeIndex.ReplaceAllString(script, "$1 WHERE $2 IS NOT NULL;")
 }
 
 // embedded reads the server's own schema versions, oldest first.
