@@ -26,7 +26,9 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 	if name == "" {
 		return connection{Connection: config.Connection{Settings: json.RawMessage("{}")}}, nil
 	}
-	row, err := e.cfg.Cell.Door().GetConnection(ctx, namespace, name)
+	row, err := e.connections.get(ctx, namespace+"\x00"+name, func(ctx context.Context) (store.Connection, error) {
+		return e.cfg.Cell.Door().GetConnection(ctx, namespace, name)
+	})
 	if err != nil {
 		return connection{}, err
 	}

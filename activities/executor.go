@@ -66,6 +66,9 @@ type Executor struct {
 	mu   sync.Mutex
 	runs map[string]*runState
 
+	connections reads[store.Connection]
+	credentials reads[[]store.Credential]
+
 	flights flights
 	pauses  pauses
 	lanes   lanes
