@@ -1,0 +1,135 @@
+package activities
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
+)
+
+// billsInRow makes two bills with a mapping between them.
+var billsInRow = billFlow + `
+  - between: { set: { order: O-2 } }
+` + strings.ReplaceAll(strings.TrimPrefix(billFlow, "\ndo:\n"), "- bill:", "- second:")
+
+const (
+	betweenTask = "/do/1/between"
+	secondTask  = "/do/2/second"
+)
+
+// inRow asks for the whole document at once.
+func (n *run) inRow() task.StepRequest {
+	q := n.whole(billTask)
+	q.Following = []task.Following{
+		{Key: betweenTask, Pointer: betweenTask},
+		{Key: secondTask, Effect: secondTask, Pointer: secondTask},
+	}
+	q.Finishes = true
+	return q
+}
+
+// TestStretch: tasks in a row are performed, and the run is ended, with one answer.
+func TestStretch(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		res, err := p.local(n.inRow())
+		require.NoError(r, err)
+		require.Len(r, res.Following, 2)
+		require.True(r, res.Finished)
+		require.Equal(r, store.RunCompleted, n.row().State)
+		require.JSONEq(r, `{"number":"B-000002"}`, string(n.result().Output))
+		require.EqualValues(r, 2, r.book.Stats().Creations)
+		require.Len(r, n.effects(), 2)
+		steps, err := r.cell.Work().ListSteps(r.Context(), n.ID)
+		require.NoError(r, err)
+		require.Len(r, steps, 3)
+		require.Empty(r, p.runs)
+		require.Empty(r, p.lanes.left, "what is on the disk is kept for no other owner")
+
+		// A carrier that lost the answer is told that the run is over.
+		again, err := p.local(n.inRow())
+		require.NoError(r, err)
+		require.True(r, again.Stopped)
+	})
+}
+
+// TestStretchKeepsOutcomes: when another call of the stretch begins, what became
+// of the effect before is on the disk: a death in the second call leaves no doubt
+// about the first (invariant 7).
+func TestStretchKeepsOutcomes(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		at, on := make(chan struct{}), make(chan struct{})
+		calls := 0
+		p.plug.before = func() {
+			if calls++; calls == 2 {
+				close(at)
+				<-on
+			}
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = p.local(n.inRow()) })
+		<-at
+		effects := n.effects()
+		require.Len(r, effects, 1)
+		require.Equal(r, store.EffectDone, effects[0].State)
+
+		// Another process takes the run over, and repeats nothing.
+		n = n.taken()
+		res, err := r.process().local(n.inRow())
+		require.NoError(r, err)
+		require.True(r, res.Finished)
+		close(on)
+		wg.Wait()
+		require.Equal(r, store.RunCompleted, n.row().State)
+		require.EqualValues(r, 2, r.book.Stats().Creations)
+	})
+}
+
+// TestStretchDoesNotWait: a slow call is left to be asked for by itself; what was
+// answered before it is on the disk, and the call goes on.
+func TestStretchDoesNotWait(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		calls := 0
+		p.plug.before = func() {
+			if calls++; calls == 2 {
+				require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 1500}))
+			}
+		}
+		res, err := p.local(n.inRow())
+		require.NoError(r, err)
+		require.Len(r, res.Following, 1)
+		require.False(r, res.Finished)
+		steps, err := r.cell.Work().ListSteps(r.Context(), n.ID)
+		require.NoError(r, err)
+		require.Len(r, steps, 2)
+
+		last := p.done(n.inRow().Next(1, res.Following[0]))
+		require.Nil(r, last.Fault)
+		require.NoError(r, p.Finish(r.Context(), task.FinishRequest{Owner: n.owner(), Key: task.FinishKey, Output: last.Output}))
+		require.EqualValues(r, 2, r.book.Stats().Creations)
+		require.Equal(r, store.RunCompleted, n.row().State)
+	})
+}
+
+// TestStretchStops: a fault ends the stretch and is its last answer.
+func TestStretchStops(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		body := strings.Replace(billsInRow, "order: O-2", `order: '${ .number + 1 }'`, 1)
+		n, p := r.start(r.deploy(body), `{"order":"O-1"}`), r.process()
+		res, err := p.local(n.inRow())
+		require.NoError(r, err)
+		require.Nil(r, res.Fault)
+		require.Len(r, res.Following, 1)
+		require.NotNil(r, res.Following[0].Fault)
+		require.False(r, res.Finished)
+		require.EqualValues(r, 1, r.book.Stats().Creations)
+		require.Equal(r, store.EffectDone, n.effects()[0].State)
+	})
+}
