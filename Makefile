@@ -43,6 +43,14 @@ test-browser: build ## Use the Temporal UI in a real browser (Chromium).
 	@./.ci/deps chromium
 	go test -count=1 -timeout 10m -tags browser -run Browser ./tests/e2e
 
+EVENTS ?= 10000
+SEED ?= 0
+DATABASE ?= .
+.PHONY: chaos
+chaos: build-examples ## Kill, stop and starve everything under load: EVENTS=10000 SEED=0 DATABASE=SQLite
+	@./.ci/deps
+	go test -count=1 -timeout 6h -tags chaos -v -run '^TestChaos$$/$(DATABASE)' ./tests/e2e -args -events $(EVENTS) -seed $(SEED)
+
 .PHONY: lint
 lint: ## Run the linters at their pinned versions.
 	./.ci/lint

@@ -68,6 +68,7 @@ func (s *Server) registerHooks() {
 	}
 	refusals := []int{
 		http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+		http.StatusInsufficientStorage,
 	}
 	handle(s, huma.Operation{
 		OperationID: "receive-webhook", Method: http.MethodPost, Path: "/v1/hooks/{source}", Tags: []string{"Webhooks"},

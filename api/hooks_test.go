@@ -200,3 +200,26 @@ func TestSuspendedOrganization(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, p.call("GET", "/v1/runs", o.bound, "").status)
 	assert.Zero(t, p.events(o.org))
 }
+
+// TestNoRoom: a cell that is full takes nothing new, and says again what it has.
+func TestNoRoom(t *testing.T) {
+	p := newPlatform(t, func(c *api.Config) { c.Limits.Disk = 6 << 20 })
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	send := func(id, body string) reply {
+		return p.call("POST", "/v1/hooks/"+source, "", body, p.signed(secret, id, body)...)
+	}
+	var first, again struct{ Event string }
+	p.must(http.StatusAccepted, send("msg_1", `{"a":1}`), &first)
+	large, n := `"`+strings.Repeat("x", 500_000)+`"`, 0
+	require.Eventually(t, func() bool {
+		n++
+		return send(fmt.Sprintf("msg_large_%d", n), large).status == http.StatusInsufficientStorage
+	}, 20*time.Second, 10*time.Millisecond)
+	kept := p.events(o.org)
+	p.must(http.StatusAccepted, send("msg_1", `{"a":1}`), &again)
+	require.Equal(t, first, again)
+	p.must(http.StatusInsufficientStorage, send("msg_new", `{"a":1}`), nil)
+	require.Equal(t, kept, p.events(o.org))
+}

@@ -37,9 +37,6 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if err := paused(in.flow); err != nil {
 		return "", nil, err
 	}
-	if err := c.cell.room.Check(ctx); err != nil {
-		return "", nil, err
-	}
 	event := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
 		Flow: in.flow.ID, FlowVersion: in.version.Version, Digest: in.version.Digest, ReceivedAt: s.now(), OrderKey: in.order,
@@ -47,6 +44,9 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	event.DedupeKey = event.ID
 	if in.dedupe != "" {
 		event.DedupeKey = dedupe(in.source, in.dedupe)
+	}
+	if full := c.cell.room.Check(ctx); full != nil {
+		return s.repeated(ctx, c, event, full)
 	}
 	if event.PayloadSealed, err = c.cell.sealJSON(place.Event(c.org, event.ID), in.payload); err != nil {
 		return "", nil, err
@@ -67,4 +67,20 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 		return stored.ID, &stored, nil
 	}
 	return stored.ID, nil, nil
+}
+
+// repeated answers for an event that there is no room for: with the one that was
+// kept before, so that its sender need not go on trying, else with why not.
+func (s *Server) repeated(ctx context.Context, c *caller, event store.Event, full error) (string, *store.Event, error) {
+	if schema.CodeOf(full) != schema.CodeFull {
+		return "", nil, full
+	}
+	kept, err := c.cell.Door().FindEvent(ctx, event.Source, event.DedupeKey)
+	switch {
+	case schema.CodeOf(err) == schema.CodeNotFound:
+		return "", nil, full
+	case err != nil:
+		return "", nil, err
+	}
+	return kept.ID, &kept, s.wake(ctx, c.cell)
 }

@@ -125,6 +125,12 @@ func (d *Door) bySeq(ctx context.Context, seq int64) (Event, error) {
 	return single("find the event", rows, err, scanEvent)
 }
 
+// FindEvent finds the event that was kept of a source under a dedupe key.
+func (d *Door) FindEvent(ctx context.Context, source, dedupeKey string) (Event, error) {
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE source = ? AND dedupe_key = ?", source, dedupeKey)
+	return single("find the event", rows, err, scanEvent)
+}
+
 // EventsAfter lists events in the order of their sequence numbers. Whoever
 // reads on from the last one misses none: numbers become visible in order.
 func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, error) {

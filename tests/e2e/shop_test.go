@@ -74,8 +74,16 @@ func openShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]stri
 
 	use := seal.Use{Hosts: []string{books.Address()}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: books.CA()}
 	connection := map[string]any{"name": "books", "connector": "http", "settings": map[string]any{"base_url": books.URL()}, "use": use}
-	if mode == ledger.Keys {
+	switch mode {
+	case ledger.Keys:
 		connection["idempotency_header"] = "Idempotency-Key"
+	case ledger.Lookup:
+		connection["lookup"] = map[string]any{
+			"action": "request",
+			"with":   map[string]any{"method": "get", "endpoint": "/bills", "query": map[string]any{"order": "${ $input.body.order }"}},
+			"found":  "${ .bills[0] }",
+		}
+	case ledger.None:
 	}
 	var made struct{ ID string }
 	s.must(t, http.MethodPost, "/v1/connections", 201, connection, &made)
