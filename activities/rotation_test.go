@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/nacl/box"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
 	"github.com/tenonhq/tenon/schema"
@@ -199,5 +200,35 @@ func TestRevokedAtOnce(t *testing.T) {
 		require.Equal(v, 2, v.known(v.conn.ID).Floor)
 		v.testable("/suppliers")
 		require.Equal(v, schema.CodeRefused, schema.CodeOf(v.p.Prove(v.Context(), v.namespace, v.conn.ID, 1)))
+	})
+}
+
+// TestASlipOfTheClient: a version that its owner sealed with values that are not
+// allowed is refused with the reason; the version before stays in use, whether or
+// not the cell was told of the new one yet, and nothing is suspended.
+func TestASlipOfTheClient(t *testing.T) {
+	each(t, ledger.Keys, func(r *rig) {
+		v := newVault(r)
+		v.testable("/suppliers")
+		require.Equal(v, 1, v.used())
+		text, err := json.Marshal(seal.Credential{
+			Organization: v.org, Connection: v.conn.ID, Version: 2, Use: v.setup.Use, Values: map[string]string{"token": "two\nlines"},
+		})
+		require.NoError(v, err)
+		public := v.private.Public()
+		id, key := public.ID(), [32]byte(public)
+		sealed, err := box.SealAnonymous(append([]byte{1, byte(seal.SuiteCredential)}, id[:]...), append([]byte(seal.CredentialMagic), text...), &key, nil)
+		require.NoError(v, err)
+		v.entered(v.conn.ID, 2, 1, v.data.Seal(place.Credential(v.org, v.conn.ID, 2), sealed))
+		require.Equal(v, 1, v.used())
+		v.follow()
+		proof := v.known(v.conn.ID).Proof
+		require.Equal(v, config.ProofFailed, proof.State)
+		require.Equal(v, 2, proof.Version)
+		require.Contains(v, proof.Reason, "values")
+		require.Nil(v, v.known(v.conn.ID).Suspension)
+		require.Equal(v, 1, v.used())
+		require.Empty(v, v.bill("books"))
+		require.NotContains(v, v.logged(), "lines")
 	})
 }

@@ -127,7 +127,37 @@ func (e *Executor) tested(ctx context.Context, namespace, connection string, ver
 func (e *Executor) testOnce(ctx context.Context, namespace, connection string, version int) error {
 	ctx, cancel := context.WithTimeout(ctx, testLimit)
 	defer cancel()
+	if err := e.readable(ctx, namespace, connection, version); err != nil {
+		return err
+	}
 	return e.Prove(ctx, namespace, connection, version)
+}
+
+// readable tells whether a version holds what a credential may hold: clients that
+// seal by themselves are not checked before. The error is CodeRefused when not.
+func (e *Executor) readable(ctx context.Context, namespace, connection string, version int) error {
+	row, err := e.cfg.Cell.Door().GetConnection(ctx, namespace, connection)
+	if err != nil {
+		return err
+	}
+	conn, err := e.setup(row)
+	if err != nil {
+		return err
+	}
+	credential, err := e.cfg.Cell.Door().GetCredential(ctx, connection, version)
+	if err != nil {
+		return err
+	}
+	opened, err := e.open(ctx, conn, credential)
+	var known *schema.Error
+	switch {
+	case errors.As(err, &known) && known.Code == schema.CodeInvalid:
+		return schema.Errorf(schema.CodeRefused, "%s", known.Message).Advise(known.Hint)
+	case err != nil:
+		return err
+	}
+	opened.Wipe()
+	return nil
 }
 
 // pause waits and tells whether the context goes on.

@@ -64,7 +64,8 @@ func New(organization string, private []seal.PrivateKey, data seal.DataKeys) *Ke
 // Open opens one version of a connection's credential. Both layers are bound
 // to their place: a credential that was moved, planted with the public key
 // alone, replayed from an older version, or made for another organization does
-// not open, and the error is CodeRefused.
+// not open, and the error is CodeRefused. One that its owner sealed with values, or
+// a use, that are not allowed is CodeInvalid.
 func (k *Keyring) Open(outer []byte, connection string, version int) (*Opened, error) {
 	inner, err := k.data.Open(place.Credential(k.organization, connection, version), outer)
 	if err != nil {
@@ -146,7 +147,7 @@ func (k *Keyring) check(text []byte, connection string, version int) (*Opened, e
 			// What it says is for whoever enters one, and quotes no value.
 			why += ": " + known.Message + " (" + known.Pointer + ")"
 		}
-		return nil, refuse(connection, why)
+		return nil, schema.Errorf(schema.CodeInvalid, "the credential of connection %s %s", connection, why).Advise("Enter the credential again.")
 	}
 	o := &Opened{Use: c.Use, Values: make(map[string]schema.Secret, len(values))}
 	for name, value := range values {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -178,23 +179,31 @@ func TestHostilePlaintexts(t *testing.T) {
 	good, err := json.Marshal(credential(org, con, 3))
 	require.NoError(t, err)
 	for name, plain := range map[string]string{
-		"no magic":        string(good),
-		"other magic":     "tenon-credential-v2\n" + string(good),
-		"a wrap":          "tenon-wrap-v1\n" + string(good),
-		"not JSON":        seal.CredentialMagic + canary,
-		"more after it":   seal.CredentialMagic + string(good) + string(good),
-		"unknown field":   seal.CredentialMagic + string(good[:len(good)-1]) + `,"more":1}`,
-		"no hosts":        seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Use.Hosts = nil }),
-		"any host":        seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Use.Hosts = []string{"*"} }),
-		"header split":    seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Values["token"] = canary + "\r\nHost: x" }),
-		"host header":     seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Use.Inject = seal.Injection{Scheme: "header", Name: "Host"} }),
-		"no values":       seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Values = nil }),
-		"value no string": seal.CredentialMagic + string(bytes.Replace(good, []byte(`"`+canary+`"`), []byte(`{"a":"`+canary+`"}`), 1)),
-		"empty":           "",
-		"null":            seal.CredentialMagic + "null",
+		"no magic":                  string(good),
+		"other magic":               "tenon-credential-v2\n" + string(good),
+		"a wrap":                    "tenon-wrap-v1\n" + string(good),
+		"not JSON":                  seal.CredentialMagic + canary,
+		"more after it":             seal.CredentialMagic + string(good) + string(good),
+		"unknown field":             seal.CredentialMagic + string(good[:len(good)-1]) + `,"more":1}`,
+		"not allowed: no hosts":     seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Use.Hosts = nil }),
+		"not allowed: any host":     seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Use.Hosts = []string{"*"} }),
+		"not allowed: header split": seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Values["token"] = canary + "\r\nHost: x" }),
+		"not allowed: host header":  seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Use.Inject = seal.Injection{Scheme: "header", Name: "Host"} }),
+		"not allowed: no values":    seal.CredentialMagic + change(t, good, func(c *seal.Credential) { c.Values = nil }),
+		"value no string":           seal.CredentialMagic + string(bytes.Replace(good, []byte(`"`+canary+`"`), []byte(`{"a":"`+canary+`"}`), 1)),
+		"empty":                     "",
+		"null":                      seal.CredentialMagic + "null",
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused(t, c.keyring, c.data.Seal(place.Credential(org, con, 3), foreign(t, sodium, c, plain)))
+			sealed := c.data.Seal(place.Credential(org, con, 3), foreign(t, sodium, c, plain))
+			if !strings.Contains(name, "not allowed") {
+				refused(t, c.keyring, sealed)
+				return
+			}
+			// Its owner's own slip: nobody tampered with it.
+			_, err := c.keyring.Open(sealed, con, 3)
+			require.Equal(t, schema.CodeInvalid, schema.CodeOf(err))
+			require.NotContains(t, err.Error(), canary)
 		})
 	}
 }
