@@ -56,7 +56,7 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 		result, err := e.stopped(req.Owner.Run, err)
 		return result, true, err
 	}
-	if r, ok := e.answered(st, req); ok && !(told && st.mustWrite()) {
+	if r, ok := e.answered(st, req); ok && (!told || !st.mustWrite()) {
 		return r, true, nil
 	}
 	// A new owner of the run does not join a step of the one before: that one
