@@ -21,16 +21,31 @@ func (p *platform) operatorToken(t *testing.T, organization string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// terminateAll terminates the organization's running workflows as an operator
-// does with the engine's own tools.
-func (p *platform) terminateAll(t *testing.T, organization string) {
+// operator is the engine as an operator of the organization sees it.
+func (p *platform) operator(t *testing.T, organization string) client.Client {
 	t.Helper()
 	c, err := client.DialContext(t.Context(), client.Options{
 		HostPort: p.engine, Namespace: organization, Credentials: client.NewAPIKeyStaticCredentials(p.operatorToken(t, organization)),
 		ConnectionOptions: client.ConnectionOptions{TLSDisabled: true}, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	require.NoError(t, err)
-	defer c.Close()
+	t.Cleanup(c.Close)
+	return c
+}
+
+// carriers counts the organization's workflows, running or not.
+func (p *platform) carriers(t *testing.T, organization string) int {
+	t.Helper()
+	count, err := p.operator(t, organization).CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{})
+	require.NoError(t, err)
+	return int(count.GetCount())
+}
+
+// terminateAll terminates the organization's running workflows as an operator
+// does with the engine's own tools.
+func (p *platform) terminateAll(t *testing.T, organization string) {
+	t.Helper()
+	c := p.operator(t, organization)
 	eventually(t, 20*time.Second, "the engine lists the workflow", func() bool {
 		list, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running'"})
 		require.NoError(t, err)
