@@ -68,13 +68,12 @@ func (s *Server) registerHooks() {
 	}
 	refusals := []int{
 		http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusServiceUnavailable,
-		http.StatusInsufficientStorage,
 	}
 	handle(s, huma.Operation{
 		OperationID: "receive-webhook", Method: http.MethodPost, Path: "/v1/hooks/{source}", Tags: []string{"Webhooks"},
 		Summary:     "Receive a webhook",
 		Description: "Admitted by what the source's verifier checks, never by a key. Handshakes of Slack and Microsoft are answered.",
-		Errors:      refusals, DefaultStatus: http.StatusAccepted,
+		Errors:      append(refusals[:len(refusals):len(refusals)], http.StatusInsufficientStorage), DefaultStatus: http.StatusAccepted,
 		Responses: map[string]*huma.Response{
 			"202": {Description: "The event is on disk.", Content: map[string]*huma.MediaType{"application/json": {Schema: accepted}}},
 			"200": answers(),
