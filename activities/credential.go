@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,9 +27,7 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 	if name == "" {
 		return connection{Connection: config.Connection{Settings: json.RawMessage("{}")}}, nil
 	}
-	row, err := e.connections.get(ctx, namespace+"\x00"+name, func(ctx context.Context) (store.Connection, error) {
-		return e.cfg.Cell.Door().GetConnection(ctx, namespace, name)
-	})
+	row, err := e.cfg.Cell.Door().GetConnection(ctx, namespace, name)
 	if err != nil {
 		return connection{}, err
 	}
@@ -44,8 +43,20 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 	return c, err
 }
 
-// setup opens a connection's settings.
+// setup is what a connection's settings were opened to. They hold no secret, and
+// are shared: they must not be changed.
+type setup struct {
+	sealed []byte
+	opened config.Connection
+}
+
+// setup opens a connection's settings, once for each time that they change.
 func (e *Executor) setup(row store.Connection) (connection, error) {
+	if known, ok := e.setups.Load(row.ID); ok {
+		if known := known.(setup); bytes.Equal(known.sealed, row.SettingsSealed) { //nolint:forcetypeassert // Only setups are stored.
+			return connection{row: row, Connection: known.opened}, nil
+		}
+	}
 	plain, err := e.cfg.Data.Open(place.Connection(e.cfg.Organization, row.ID), row.SettingsSealed)
 	if err != nil {
 		return connection{}, err
@@ -54,6 +65,7 @@ func (e *Executor) setup(row store.Connection) (connection, error) {
 	if err := json.Unmarshal(plain, &c.Connection); err != nil {
 		return connection{}, schema.Errorf(schema.CodeInternal, "a stored connection does not parse: %w", err)
 	}
+	e.setups.Store(row.ID, setup{row.SettingsSealed, c.Connection})
 	return c, nil
 }
 

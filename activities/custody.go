@@ -181,9 +181,7 @@ func (c *custodian) choose(ctx context.Context, conn connection) (row *store.Cre
 	if err != nil {
 		return nil, false, err
 	}
-	live, err := c.e.credentials.get(ctx, conn.row.ID, func(ctx context.Context) ([]store.Credential, error) {
-		return c.e.cfg.Cell.Door().LiveCredentials(ctx, conn.row.ID)
-	})
+	live, err := c.e.cfg.Cell.Door().LiveCredentials(ctx, conn.row.ID)
 	if err != nil {
 		return nil, false, err
 	}

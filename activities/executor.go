@@ -62,12 +62,10 @@ type Executor struct {
 	custody *custodian
 	tokens  *tokens.Source
 	plans   sync.Map // digest → *plan
+	setups  sync.Map // connection → setup
 
 	mu   sync.Mutex
 	runs map[string]*runState
-
-	connections reads[store.Connection]
-	credentials reads[[]store.Credential]
 
 	flights flights
 	pauses  pauses

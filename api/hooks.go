@@ -120,7 +120,8 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 		return nil, s.concealed(org, err, r)
 	}
 	defer release()
-	source, err := opened.Door().GetSource(ctx, id)
+	intake, err := opened.Door().Intake(ctx, id)
+	source := intake.Source
 	if err == nil && source.State == rowDeleted {
 		err = schema.Errorf(schema.CodeNotFound, "there is no such source")
 	}
@@ -147,7 +148,7 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 	if a := message.Answer; a != nil {
 		return &received{Status: http.StatusOK, ContentType: a.ContentType, Body: a.Body}, nil
 	}
-	return s.keep(ctx, c, source, message, r)
+	return s.keep(ctx, c, intake, message, r)
 }
 
 // concealed answers that the source is not there as if nothing had verified:
@@ -169,15 +170,11 @@ func (s *Server) nobody(org string, r verify.Request) error {
 }
 
 // keep writes the event to the inbox, once for every message.
-func (s *Server) keep(ctx context.Context, c *caller, source store.Source, m verify.Message, r verify.Request) (*received, error) {
-	flow, version, err := c.latest(ctx, source.Flow)
-	if err != nil {
-		return nil, err
-	}
-	payload := config.Event{Headers: kept(r.Header), ContentType: r.Header.Get("Content-Type"), Source: source.ID}
+func (s *Server) keep(ctx context.Context, c *caller, to store.Intake, m verify.Message, r verify.Request) (*received, error) {
+	payload := config.Event{Headers: kept(r.Header), ContentType: r.Header.Get("Content-Type"), Source: to.Source.ID}
 	payload.Body, payload.Encoding = asJSON(r.Body)
 	id, _, err := s.accept(ctx, c, inbound{
-		kind: config.KindWebhook, source: source.ID, dedupe: m.ID, flow: flow, version: version, payload: payload, order: m.Order,
+		kind: config.KindWebhook, source: to.Source.ID, dedupe: m.ID, flow: to.Flow, digest: to.Digest, payload: payload, order: m.Order,
 	})
 	if err != nil {
 		return nil, err

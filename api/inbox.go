@@ -15,13 +15,12 @@ type inbound struct {
 	source  string // a source's id, or the flow's for a call
 	dedupe  string // empty: nothing repeats it
 	flow    store.Flow
-	version store.FlowVersion
+	digest  string // of the flow's newest version, which the event pins
 	payload config.Event
 	order   string // what its run waits for others by; empty: nothing
 }
 
-// latest finds a flow of the caller's namespace and its newest version, which
-// the event pins.
+// latest finds a flow of the caller's namespace and its newest version.
 func (c *caller) latest(ctx context.Context, idOrName string) (store.Flow, store.FlowVersion, error) {
 	flow, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, idOrName)
 	if err != nil {
@@ -39,7 +38,7 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	}
 	event := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
-		Flow: in.flow.ID, FlowVersion: in.version.Version, Digest: in.version.Digest, ReceivedAt: s.now(), OrderKey: in.order,
+		Flow: in.flow.ID, FlowVersion: in.flow.Latest, Digest: in.digest, ReceivedAt: s.now(), OrderKey: in.order,
 	}
 	event.DedupeKey = event.ID
 	if in.dedupe != "" {
@@ -51,7 +50,7 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if event.PayloadSealed, err = c.cell.sealJSON(place.Event(c.org, event.ID), in.payload); err != nil {
 		return "", nil, err
 	}
-	draft, err := s.audit(c, "event.accept", event.ID, map[string]any{"kind": in.kind, "flow": in.flow.ID, "version": in.version.Version})
+	draft, err := s.audit(c, "event.accept", event.ID, map[string]any{"kind": in.kind, "flow": in.flow.ID, "version": in.flow.Latest})
 	if err != nil {
 		return "", nil, err
 	}

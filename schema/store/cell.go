@@ -53,7 +53,7 @@ func OpenCell(ctx context.Context, urls CellURLs, writes Side) (*Cell, error) {
 		_ = door.close()
 		return nil, err
 	}
-	return &Cell{door: &Door{door}, work: &Work{work}}, nil
+	return &Cell{door: &Door{s: door}, work: &Work{work}}, nil
 }
 
 // Door is what the API writes.

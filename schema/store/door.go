@@ -15,6 +15,10 @@ import (
 // was opened for the other side.
 type Door struct {
 	s *side
+
+	intakes     reads[Intake]
+	connections reads[Connection]
+	credentials reads[[]Credential]
 }
 
 // Commits is how many transactions were committed, for measuring how well
@@ -96,8 +100,7 @@ func (d *Door) CreateSource(ctx context.Context, s Source, a AuditDraft) error {
 	})
 }
 
-// GetSource finds a source by id, of any namespace: the webhook door knows no
-// more than the id.
+// GetSource finds a source by id, of any namespace.
 func (d *Door) GetSource(ctx context.Context, id string) (Source, error) {
 	return one[Source](ctx, d.s.Bun(), "source", func(q *bun.SelectQuery) *bun.SelectQuery {
 		return q.Where("id = ?", id)

@@ -54,15 +54,28 @@ func (d *Door) UpdateConnection(ctx context.Context, c Connection, a AuditDraft)
 	})
 }
 
+const selectConnection = `SELECT id, namespace, name, connector, settings_sealed, state, credential_version, scheme, created_at, updated_at
+FROM connections WHERE namespace = ? AND `
+
+func scanConnection(row scanner) (Connection, error) {
+	var c Connection
+	err := row.Scan(&c.ID, &c.Namespace, &c.Name, &c.Connector, &c.SettingsSealed, &c.State, &c.CredentialVersion, &c.Scheme,
+		&c.CreatedAt, &c.UpdatedAt)
+	c.utc()
+	return c, err
+}
+
 // GetConnection finds a connection of the namespace by id or name. A deleted
-// one is found by its id only.
+// one is found by its id only. Calls that come together share a read, and the
+// value: it must not be changed.
 func (d *Door) GetConnection(ctx context.Context, namespace, idOrName string) (Connection, error) {
-	return one[Connection](ctx, d.s.Bun(), "connection", func(q *bun.SelectQuery) *bun.SelectQuery {
-		q = byIDOrName(q.Where("namespace = ?", namespace), schema.PrefixConnection, idOrName)
-		if schema.CheckID(schema.PrefixConnection, idOrName) != nil {
-			q = q.Where("state <> ?", ConnectionDeleted)
-		}
-		return q
+	where := "name = ? AND state <> '" + ConnectionDeleted + "'"
+	if schema.CheckID(schema.PrefixConnection, idOrName) == nil {
+		where = "id = ?"
+	}
+	return d.connections.get(ctx, namespace+"\x00"+idOrName, func(ctx context.Context) (Connection, error) {
+		rows, err := d.s.Query(ctx, selectConnection+where, namespace, idOrName)
+		return single("find the connection", rows, err, scanConnection)
 	})
 }
 

@@ -89,9 +89,20 @@ func (d *Door) GetCredential(ctx context.Context, connection string, version int
 // their ciphertext still, newest first: none after it was revoked, and two
 // while a new one is not proven.
 func (d *Door) LiveCredentials(ctx context.Context, connection string) ([]Credential, error) {
-	return many[Credential](ctx, d.s.Bun(), "credentials", func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("connection = ? AND state IN (?, ?)", connection, CredentialCurrent, CredentialPrevious).Order("version DESC")
+	return d.credentials.get(ctx, connection, func(ctx context.Context) ([]Credential, error) {
+		rows, err := d.s.Query(ctx, selectLive, connection)
+		return collect("list the credentials", rows, err, scanCredential)
 	})
+}
+
+const selectLive = `SELECT id, connection, version, sealed, state, created_by, created_at, rotate_by FROM credentials
+WHERE connection = ? AND state IN ('` + CredentialCurrent + `', '` + CredentialPrevious + `') ORDER BY version DESC`
+
+func scanCredential(row scanner) (Credential, error) {
+	var c Credential
+	err := row.Scan(&c.ID, &c.Connection, &c.Version, &c.Sealed, &c.State, &c.CreatedBy, &c.CreatedAt, &c.RotateBy)
+	c.utc()
+	return c, err
 }
 
 // LatestCredentials are the versions entered last, one for each connection of

@@ -1,0 +1,1 @@
+-- Nothing: SQLite has triggers for rows only, and they cost little.
