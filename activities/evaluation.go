@@ -232,10 +232,11 @@ func (s *scope) describeWorkflow() (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(map[string]any{
-		"id": s.st.run.ID, "definition": s.st.plan.doc.Canonical, "input": input,
-		"startedAt": describeTime(s.st.run.CreatedAt),
-	})
+	d := map[string]any{"id": s.st.run.ID, "input": input, "startedAt": describeTime(s.st.run.CreatedAt)}
+	if s.st.plan.whole {
+		d["definition"] = s.st.plan.doc.Canonical
+	}
+	return json.Marshal(d)
 }
 
 // seconds is a time as "now" yields it, as exact as a database keeps it.

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"time"
 
@@ -19,6 +20,18 @@ type plan struct {
 	doc     *flow.Document
 	flow    string
 	version int
+	// whole: some expression may look at more of $workflow than the parts that
+	// are named in it; else the definition, which is the largest, is left out.
+	whole bool
+}
+
+// partOfWorkflow is a use of $workflow that names which part it takes.
+var partOfWorkflow = regexp.MustCompile(`\$workflow\.(?:id|input|startedAt)\b`)
+
+// wholeWorkflow tells whether a document mentions $workflow by itself.
+func wholeWorkflow(doc *flow.Document) bool {
+	text := string(doc.Canonical)
+	return strings.Count(text, "$workflow") != len(partOfWorkflow.FindAllStringIndex(text, -1))
 }
 
 func (e *Executor) plan(digest string) (*plan, error) {
@@ -44,7 +57,7 @@ func (e *Executor) plan(digest string) (*plan, error) {
 	if doc.Digest != digest {
 		return nil, schema.Errorf(schema.CodeInternal, "flow %s version %d is not the document its digest names", row.Flow, row.Version)
 	}
-	p := &plan{doc: doc, flow: row.Flow, version: row.Version}
+	p := &plan{doc: doc, flow: row.Flow, version: row.Version, whole: wholeWorkflow(doc)}
 	e.plans.Store(digest, p)
 	return p, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/cmd/internal/confine"
+	"github.com/tenonhq/tenon/cmd/internal/heap"
 	"github.com/tenonhq/tenon/plugins/host/probe"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
@@ -28,6 +29,9 @@ const (
 	startLimit = time.Minute
 	// drainLimit is how long the server may take to end.
 	drainLimit = 9 * time.Second
+	// heapLimit is the heap that the server may have before it is collected more
+	// often.
+	heapLimit = 512 << 20
 	// maxConfig bounds the configuration.
 	maxConfig = 1 << 20
 )
@@ -65,6 +69,7 @@ type addresses struct {
 
 func main() {
 	probe.Arm()
+	heap.Relax(heapLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {

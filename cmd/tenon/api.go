@@ -11,6 +11,7 @@ import (
 
 	"github.com/tenonhq/tenon/api"
 	"github.com/tenonhq/tenon/cmd/internal/confine"
+	"github.com/tenonhq/tenon/cmd/internal/heap"
 	"github.com/tenonhq/tenon/connectors"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/keystore"
@@ -18,10 +19,15 @@ import (
 	"github.com/tenonhq/tenon/schema/token"
 )
 
-// drainPatience is how long requests get to end.
-const drainPatience = 8 * time.Second
+const (
+	// drainPatience is how long requests get to end.
+	drainPatience = 8 * time.Second
+	// apiHeap is the heap that the API may have before it is collected more often.
+	apiHeap = 256 << 20
+)
 
 func serveAPI(ctx context.Context, e env) error {
+	heap.Relax(apiHeap)
 	certificate, err := e.certificate()
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"net"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -48,6 +49,9 @@ func CheckUse(u Use) error {
 
 // Equal tells whether two uses are the same to the byte, as they are stored.
 func (u Use) Equal(other Use) bool {
+	if reflect.DeepEqual(u, other) {
+		return true
+	}
 	a, err := json.Marshal(u)
 	b, otherErr := json.Marshal(other)
 	return err == nil && otherErr == nil && bytes.Equal(a, b)
