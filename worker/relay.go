@@ -54,6 +54,9 @@ type relay struct {
 	// rest is the relay's goroutine's alone.
 	rest rest
 
+	// begun are the runs that are ahead of their carriers.
+	begun sync.WaitGroup
+
 	mu sync.Mutex
 	// open are the runs that are being worked on; one that waits is not.
 	open map[string]struct{}
@@ -134,6 +137,7 @@ func (r *relay) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
 	defer cancel()
 	r.flush(ctx)
+	r.begun.Wait()
 }
 
 // sweep tries again what did not succeed before.
