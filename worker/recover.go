@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -201,6 +202,7 @@ func (r *relay) takeOver(ctx context.Context, runs []store.Run) {
 				r.again(ids...)
 				return
 			}
+			crash.At(crash.RunsTaken)
 			for _, run := range taken {
 				if err := r.executor.Ready(ctx, run); err != nil {
 					r.refuse(ctx, run, err)

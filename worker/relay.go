@@ -11,6 +11,7 @@ import (
 
 	"github.com/tenonhq/tenon/activities"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -190,6 +191,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	if err := r.cell.Work().StartRuns(ctx, runs, events[len(events)-1].Seq, drafts); err != nil {
 		return false, err
 	}
+	crash.At(crash.RunsKept)
 	held, err := r.held(ctx, runs)
 	if err != nil {
 		return false, err

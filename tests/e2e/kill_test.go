@@ -32,7 +32,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 			p := newPlatform(t, env...)
 			p.start(t)
 			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing(""), "later": billing(waiting(700 * time.Millisecond))})
-			stream := s.stream(t, 3)
+			stream := s.stream(t, 3, 0, "now", "now", "now", "later")
 			seen := map[int]string{}
 			for _, victims := range [][]string{{"tenon-cell"}, {"tenon-engine"}, {"api"}, {"host"}, {"tenon-engine", "api", "host"}} {
 				// Some answers are lost after the bill was written.
@@ -104,6 +104,8 @@ func (p *platform) replaced(t *testing.T, names []string, seen map[int]string) {
 type stream struct {
 	stop    chan struct{}
 	senders sync.WaitGroup
+	// gate is closed to senders while it is locked.
+	gate sync.RWMutex
 
 	mu     sync.Mutex
 	orders []string
@@ -113,7 +115,9 @@ type stream struct {
 	wrong   []string
 }
 
-func (s *shop) stream(t *testing.T, senders int) *stream {
+// stream delivers by so many senders; each pauses between orders, and goes round
+// the flows, by name.
+func (s *shop) stream(t *testing.T, senders int, pause time.Duration, flows ...string) *stream {
 	t.Helper()
 	st := &stream{stop: make(chan struct{}), events: map[string]string{}}
 	for i := range senders {
@@ -122,13 +126,12 @@ func (s *shop) stream(t *testing.T, senders int) *stream {
 				select {
 				case <-st.stop:
 					return
-				default:
+				case <-time.After(pause):
 				}
-				flow := "now"
-				if n%4 == 3 {
-					flow = "later"
-				}
-				st.deliver(t, s, flow, fmt.Sprintf("order-%d-%d", i, n))
+				flow := flows[n%len(flows)]
+				st.gate.RLock()
+				st.deliver(t, s, flow, fmt.Sprintf("%s-%d-%d", flow, i, n))
+				st.gate.RUnlock()
 			}
 		})
 	}
@@ -164,6 +167,14 @@ func (st *stream) deliver(t *testing.T, s *shop, flow, id string) {
 		}
 		st.mu.Unlock()
 	}
+}
+
+// note takes an order for one of the stream's that was accepted otherwise.
+func (st *stream) note(event, order string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.orders = append(st.orders, order)
+	st.events[event] = order
 }
 
 // more waits until so many more orders were accepted.
