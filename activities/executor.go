@@ -65,6 +65,8 @@ type Executor struct {
 
 	mu   sync.Mutex
 	runs map[string]*runState
+	// asks counts what carriers have asked for.
+	asks uint64
 
 	connections reads[store.Connection]
 	credentials reads[[]store.Credential]

@@ -13,7 +13,8 @@ import (
 	"github.com/tenonhq/tenon/schema/task"
 )
 
-// settleTime is how long after its intent a call is given to have its effect:
+// settleTime is how long after its intent, or after the process that asks has
+// read of it, a call is given to have its effect:
 // until then a lookup that finds nothing proves nothing, since what was sent
 // may still be worked on. It is twice what the broker waits for an answer.
 const settleTime = task.StepLimit
@@ -25,6 +26,16 @@ const (
 	lookupOut   = "answer"
 	lookupFound = "found"
 )
+
+// observed is an effect as it was read. Its row has the time of a clock that may
+// have been set since: how long ago its call began is counted from here, by this
+// process's own monotonic clock (invariant 7).
+func (e *Executor) observed(ef store.Effect) store.Effect {
+	if ef.State == store.EffectIntent {
+		ef.UpdatedAt = e.now()
+	}
+	return ef
+}
 
 // lookup asks the target whether an effect happened whose call began and has no
 // outcome. The call is not live: its owner's process is gone, since the host

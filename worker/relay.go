@@ -52,8 +52,9 @@ type relay struct {
 	troubles       troubles
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
-	// rest is the relay's goroutine's alone.
-	rest rest
+	// rest and stills are the relay's goroutine's alone.
+	rest   rest
+	stills map[string]still
 
 	mu sync.Mutex
 	// open are the runs that are being worked on; one that waits is not.
