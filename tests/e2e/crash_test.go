@@ -155,7 +155,7 @@ func newWalk(t *testing.T, bin string, env []string) *walk {
 	}
 	w.again(t) // For the cells' processes to find their orders.
 	for mode, s := range w.shops {
-		w.streams[mode] = s.stream(t, 1, 200*time.Millisecond, "now", "pair", "later")
+		w.streams[mode] = s.stream(t, 1, 600*time.Millisecond, "now", "pair", "later")
 	}
 	return w
 }
@@ -206,13 +206,13 @@ func (w *walk) cancel(t *testing.T, lead func(cancel func())) {
 	for mode, s := range w.shops {
 		order := fmt.Sprintf("long-%d", w.serial)
 		var event string
-		eventually(t, 40*time.Second, "the event is accepted", func() bool {
+		eventually(t, 90*time.Second, "the event is accepted", func() bool {
 			var status int
 			status, event = s.order(t, "long", order)
 			return status == 202
 		})
 		w.streams[mode].note(event, order)
-		eventually(t, 40*time.Second, "the run waits", func() bool {
+		eventually(t, 90*time.Second, "the run waits", func() bool {
 			for _, r := range s.runs(t) {
 				if r.Event == event && r.State == "waiting" {
 					waits[mode] = r.ID
@@ -224,7 +224,7 @@ func (w *walk) cancel(t *testing.T, lead func(cancel func())) {
 	lead(func() {
 		for mode, run := range waits {
 			s := w.shops[mode]
-			eventually(t, 40*time.Second, "the run is canceled", func() bool {
+			eventually(t, 90*time.Second, "the run is canceled", func() bool {
 				// As somebody does who got no answer.
 				if status, text, err := w.p.call(t, s.key, "prod", http.MethodPost, "/v1/runs/"+run+"/cancel", map[string]any{}); err == nil {
 					require.Contains(t, []int{202, 409, 429, 503}, status, "%s", text)
