@@ -137,6 +137,23 @@ func TestAClockThatWasSetProvesNothing(t *testing.T) {
 	})
 }
 
+// TestProofGoesOnWhenARunIsTakenUpAnew: the time that proves an effect absent is
+// the process's, not that of one carrier.
+func TestProofGoesOnWhenARunIsTakenUpAnew(t *testing.T) {
+	each(t, ledger.Lookup, func(r *rig) {
+		n := r.start(r.deploy(billFlow), `{"order":"O-1"}`)
+		points["after intent before send"](r, r.process(), n)()
+		n = n.taken()
+		second := r.process()
+		_, err := second.step(n.whole(billTask))
+		require.ErrorContains(r, err, "may still be worked on")
+		second.ahead(settleTime)
+		n = n.taken()
+		require.Nil(r, second.done(n.whole(billTask)).Fault)
+		require.Equal(r, 1, r.book.Stats().Bills)
+	})
+}
+
 // follow does what the interpreter and the engine do for a run of one call:
 // it asks until it is answered, later and later, and ends the run.
 func follow(r *rig, p *process, n *run) string {

@@ -67,6 +67,8 @@ type Executor struct {
 	runs map[string]*runState
 	// asks counts what carriers have asked for.
 	asks uint64
+	// sights are of effects that this process has read as begun.
+	sights map[string]sight
 
 	connections reads[store.Connection]
 	credentials reads[[]store.Credential]
@@ -83,6 +85,7 @@ func New(cfg Config) *Executor {
 		cfg:    cfg,
 		keys:   keyring.New(cfg.Organization, cfg.Private, cfg.Data),
 		runs:   make(map[string]*runState),
+		sights: make(map[string]sight),
 		pauses: pauses{seen: make(map[string]time.Time)},
 		now:    func() time.Time { return time.Now().UTC() },
 	}

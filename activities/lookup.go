@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/tenonhq/tenon/activities/evaluate"
 	"github.com/tenonhq/tenon/plugins/host"
@@ -14,9 +15,9 @@ import (
 )
 
 // settleTime is how long after its intent, or after the process that asks has
-// read of it, a call is given to have its effect:
-// until then a lookup that finds nothing proves nothing, since what was sent
-// may still be worked on. It is twice what the broker waits for an answer.
+// seen it first, a call is given to have its effect: until then a lookup that
+// finds nothing proves nothing, since what was sent may still be worked on. It is
+// twice what the broker waits for an answer.
 const settleTime = task.StepLimit
 
 // The names that a lookup's templates see.
@@ -27,13 +28,33 @@ const (
 	lookupFound = "found"
 )
 
+// sight is when this process saw first that an attempt at an effect had begun.
+type sight struct {
+	attempts int
+	at       time.Time
+}
+
+// maxSights bounds what is remembered of effects; without, the proof takes longer.
+const maxSights = 4096
+
 // observed is an effect as it was read. Its row has the time of a clock that may
-// have been set since: how long ago its call began is counted from here, by this
-// process's own monotonic clock (invariant 7).
+// have been set since: how long ago its call began is counted from when this
+// process saw it first, by its own monotonic clock (invariant 7).
 func (e *Executor) observed(ef store.Effect) store.Effect {
-	if ef.State == store.EffectIntent {
-		ef.UpdatedAt = e.now()
+	if ef.State != store.EffectIntent {
+		return ef
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s, ok := e.sights[ef.ID]
+	if !ok || s.attempts != ef.Attempts {
+		if len(e.sights) >= maxSights {
+			clear(e.sights)
+		}
+		s = sight{ef.Attempts, e.now()}
+		e.sights[ef.ID] = s
+	}
+	ef.UpdatedAt = s.at
 	return ef
 }
 
