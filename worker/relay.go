@@ -53,8 +53,9 @@ type relay struct {
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
 	// rest and stills are the relay's goroutine's alone.
-	rest   rest
-	stills map[string]still
+	rest    rest
+	stills  map[string]still
+	stilled time.Time
 
 	mu sync.Mutex
 	// open are the runs that are being worked on; one that waits is not.

@@ -12,6 +12,8 @@ const (
 	// anything: longer than an attempt of a step takes, and the pause before the next.
 	overdue = time.Minute
 	silent  = 3 * time.Minute
+	// unwatched is the time between two looks after which the first says nothing.
+	unwatched = 3 * reconcileEvery
 )
 
 // still is a run that nothing was heard of since.
@@ -28,7 +30,10 @@ type still struct {
 func (r *relay) stranded(open []store.Run, now time.Time) map[string]bool {
 	out := make(map[string]bool)
 	before := r.stills
-	r.stills = make(map[string]still, len(open))
+	if now.Sub(r.stilled) > unwatched {
+		before = nil // The engine was away, or this process stopped: no carrier is to blame.
+	}
+	r.stills, r.stilled = make(map[string]still, len(open)), now
 	for _, run := range open {
 		patience := silent
 		if run.State == store.RunWaiting {

@@ -20,6 +20,10 @@ func TestStranded(t *testing.T) {
 	run, now := b.onlyRun(t), time.Now()
 	stranded := func(after time.Duration) bool {
 		t.Helper()
+		for ; after > reconcileEvery; after -= reconcileEvery {
+			now = now.Add(reconcileEvery)
+			require.False(t, b.stranded([]store.Run{run}, now)[run.ID])
+		}
 		now = now.Add(after)
 		return b.stranded([]store.Run{run}, now)[run.ID]
 	}
@@ -29,15 +33,17 @@ func TestStranded(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, stranded(2*time.Second), "its carrier asked for something")
 	require.False(t, stranded(silent-time.Second))
+	now = now.Add(time.Hour)
+	require.False(t, stranded(0), "nobody looked for an hour")
+	require.False(t, stranded(silent-time.Second))
 	require.True(t, stranded(2*time.Second))
 	require.False(t, stranded(time.Second), "it was taken up")
 	run.Carrier = "another"
 	require.False(t, stranded(silent), "its carrier is new")
 
-	due := now.Add(time.Hour)
+	due := now.Add(2 * overdue)
 	run.State, run.DueAt = store.RunWaiting, &due
-	require.False(t, stranded(2*overdue))
-	require.False(t, stranded(time.Hour), "its wait is just over")
+	require.False(t, stranded(2*overdue), "its wait is just over")
 	require.False(t, stranded(overdue-time.Second))
 	require.True(t, stranded(2*time.Second), "its wait is long over")
 }

@@ -5,8 +5,8 @@ package e2e
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -89,7 +89,9 @@ func shiftedNow() (sec int64, nsec int32, mono int64) {
 func clockOverlay(t *testing.T) (path string) {
 	t.Helper()
 	directory := t.TempDir()
-	library := filepath.Join(runtime.GOROOT(), "src", "time") //nolint:staticcheck // The Go that builds the programs is the one that runs the test.
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	require.NoError(t, err)
+	library := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
 	original, err := os.ReadFile(filepath.Join(library, "time.go"))
 	require.NoError(t, err)
 	const reading = "sec, nsec, mono := runtimeNow()"
