@@ -102,6 +102,16 @@ func (s *shop) account(t *testing.T, st *stream) map[string]int {
 	return states
 }
 
+// sound requires that no process panicked. What the engine's SDK calls a panic of
+// a workflow is one task of it that did not get its document in time, and is
+// given again.
+func (p *platform) sound(t *testing.T) {
+	t.Helper()
+	for _, word := range []string{"panic: ", "panicked", "fatal error: "} {
+		require.NotContains(t, p.logs(), word)
+	}
+}
+
 // byEvent gives the orders that were accepted, by the ids of their events.
 func (st *stream) byEvent() map[string]string {
 	st.mu.Lock()

@@ -146,7 +146,7 @@ func (c *chaos) end(t *testing.T) {
 		t.Logf("%s: %d events, %v", mode, len(orders), s.account(t, c.streams[mode]))
 	}
 	maps.Copy(c.seen, c.p.processes(t))
-	require.NotContains(t, c.p.logs(), "panic")
+	c.p.sound(t)
 	require.Less(t, c.p.stop(t), 15*time.Second)
 	c.p.gone(t, c.seen)
 	for _, s := range c.shops {

@@ -249,7 +249,7 @@ func (w *walk) end(t *testing.T) {
 		t.Logf("%s: %d orders, %v", mode, len(orders), s.account(t, w.streams[mode]))
 	}
 	maps.Copy(w.seen, w.p.processes(t))
-	require.NotContains(t, w.p.logs(), "panic")
+	w.p.sound(t)
 	require.Less(t, w.p.stop(t), 15*time.Second)
 	w.p.gone(t, w.seen)
 	for _, s := range w.shops {
