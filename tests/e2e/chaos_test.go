@@ -97,7 +97,7 @@ func newChaos(t *testing.T, bin string, postgres bool) *chaos {
 	}
 	c.everything(t) // For the cells' processes to find their orders.
 	for _, mode := range kinds {
-		c.streams[mode] = c.shops[mode].stream(t, 1, 0, "now", "pair", "now", "later")
+		c.streams[mode] = c.shops[mode].stream(t, 1, 100*time.Millisecond, "now", "pair", "now", "later")
 	}
 	return c
 }
