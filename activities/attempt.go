@@ -13,6 +13,7 @@ import (
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -132,6 +133,7 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 		if err != nil {
 			a.tally.silent++
 		} else {
+			crash.At(crash.AnswerReceived)
 			a.tally.count(resp.Status)
 		}
 	}
@@ -177,6 +179,7 @@ func (a *attempt) intend(ctx context.Context) error {
 		a.broke = err
 		return err
 	}
+	crash.At(crash.IntentKept)
 	a.intended = true
 	return nil
 }

@@ -117,6 +117,43 @@ func TestOwnersOneAfterTheOther(t *testing.T) {
 	}
 }
 
+// TestAClockThatWasSetProvesNothing kills the owner of a call that the other
+// system still works on. By the clock it is hours ago, since that was set: what a
+// lookup does not find may be there a moment later, and is not done again.
+func TestAClockThatWasSetProvesNothing(t *testing.T) {
+	each(t, ledger.Lookup, func(r *rig) {
+		n := r.start(r.deploy(billFlow), `{"order":"O-1"}`)
+		first := r.process()
+		first.ahead(-3 * time.Hour)
+		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 1000, When: ledger.Before}))
+		release := stalled(r, first, n)
+		n = n.taken()
+		second := r.process()
+		_, err := second.step(n.whole(billTask))
+		require.ErrorContains(r, err, "may still be worked on")
+		release()
+		require.Equal(r, store.RunCompleted, follow(r, second, n))
+		require.Equal(r, 1, r.book.Stats().Bills)
+	})
+}
+
+// TestProofGoesOnWhenARunIsTakenUpAnew: the time that proves an effect absent is
+// the process's, not that of one carrier.
+func TestProofGoesOnWhenARunIsTakenUpAnew(t *testing.T) {
+	each(t, ledger.Lookup, func(r *rig) {
+		n := r.start(r.deploy(billFlow), `{"order":"O-1"}`)
+		points["after intent before send"](r, r.process(), n)()
+		n = n.taken()
+		second := r.process()
+		_, err := second.step(n.whole(billTask))
+		require.ErrorContains(r, err, "may still be worked on")
+		second.ahead(settleTime)
+		n = n.taken()
+		require.Nil(r, second.done(n.whole(billTask)).Fault)
+		require.Equal(r, 1, r.book.Stats().Bills)
+	})
+}
+
 // follow does what the interpreter and the engine do for a run of one call:
 // it asks until it is answered, later and later, and ends the run.
 func follow(r *rig, p *process, n *run) string {

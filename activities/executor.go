@@ -66,6 +66,10 @@ type Executor struct {
 
 	mu   sync.Mutex
 	runs map[string]*runState
+	// asks counts what carriers have asked for.
+	asks uint64
+	// sights are of effects that this process has read as begun.
+	sights map[string]sight
 
 	flights flights
 	pauses  pauses
@@ -79,6 +83,7 @@ func New(cfg Config) *Executor {
 		cfg:    cfg,
 		keys:   keyring.New(cfg.Organization, cfg.Private, cfg.Data),
 		runs:   make(map[string]*runState),
+		sights: make(map[string]sight),
 		pauses: pauses{seen: make(map[string]time.Time)},
 		now:    func() time.Time { return time.Now().UTC() },
 	}

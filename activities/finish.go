@@ -9,6 +9,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
@@ -101,6 +102,7 @@ func (e *Executor) finish(ctx context.Context, st *runState, req task.FinishRequ
 	if err := e.commit(ctx, st, c); err != nil {
 		return err
 	}
+	crash.At(crash.RunFinished)
 	e.drop(st)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
@@ -182,6 +183,7 @@ func (e *Executor) park(ctx context.Context, st *runState, ef store.Effect) erro
 	if err != nil {
 		return err
 	}
+	crash.At(crash.RunParked)
 	e.cfg.Logger.WarnContext(ctx, "a run stopped: it is not known whether an effect happened", "run", st.run.ID, "effect", ef.ID)
 	e.drop(st)
 	return errStopped

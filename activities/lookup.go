@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/tenonhq/tenon/activities/evaluate"
 	"github.com/tenonhq/tenon/plugins/host"
@@ -13,9 +14,10 @@ import (
 	"github.com/tenonhq/tenon/schema/task"
 )
 
-// settleTime is how long after its intent a call is given to have its effect:
-// until then a lookup that finds nothing proves nothing, since what was sent
-// may still be worked on. It is twice what the broker waits for an answer.
+// settleTime is how long after its intent, or after the process that asks has
+// seen it first, a call is given to have its effect: until then a lookup that
+// finds nothing proves nothing, since what was sent may still be worked on. It is
+// twice what the broker waits for an answer.
 const settleTime = task.StepLimit
 
 // The names that a lookup's templates see.
@@ -25,6 +27,36 @@ const (
 	lookupOut   = "answer"
 	lookupFound = "found"
 )
+
+// sight is when this process saw first that an attempt at an effect had begun.
+type sight struct {
+	attempts int
+	at       time.Time
+}
+
+// maxSights bounds what is remembered of effects; without, the proof takes longer.
+const maxSights = 4096
+
+// observed is an effect as it was read. Its row has the time of a clock that may
+// have been set since: how long ago its call began is counted from when this
+// process saw it first, by its own monotonic clock (invariant 7).
+func (e *Executor) observed(ef store.Effect) store.Effect {
+	if ef.State != store.EffectIntent {
+		return ef
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s, ok := e.sights[ef.ID]
+	if !ok || s.attempts != ef.Attempts {
+		if len(e.sights) >= maxSights {
+			clear(e.sights)
+		}
+		s = sight{ef.Attempts, e.now()}
+		e.sights[ef.ID] = s
+	}
+	ef.UpdatedAt = s.at
+	return ef
+}
 
 // lookup asks the target whether an effect happened whose call began and has no
 // outcome. The call is not live: its owner's process is gone, since the host

@@ -51,6 +51,9 @@ type runState struct {
 	repeats map[string]int
 	// bytes is what the run's values weigh.
 	bytes int
+	// asked is the count of the executor when a carrier asked for it last; the
+	// executor's lock guards it.
+	asked uint64
 	// running: the run's row says so. waiting: it says that the run waits.
 	running, waiting bool
 	// owes: something was journalled that must be durable before it is told.
@@ -113,6 +116,9 @@ func (e *Executor) input(event store.Event) (json.RawMessage, error) {
 func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runState, error) {
 	e.mu.Lock()
 	st, ok := e.runs[o.Run]
+	if e.asks++; ok {
+		st.asked = e.asks
+	}
 	e.mu.Unlock()
 	if ok && st.run.Carrier == o.Carrier && st.run.Epoch == o.Epoch {
 		return st, nil
@@ -134,6 +140,17 @@ func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runS
 	}
 	e.runs[o.Run] = st
 	return st, nil
+}
+
+// Asked tells whether a carrier has asked for something of the run: the number is
+// another one each time. It is 0 for a run that this process does not hold.
+func (e *Executor) Asked(run string) uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if st, ok := e.runs[run]; ok {
+		return st.asked
+	}
+	return 0
 }
 
 func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
@@ -172,7 +189,7 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 		st.keep(s.Key, rec)
 	}
 	for _, ef := range effects {
-		st.effects[ef.Key] = ef
+		st.effects[ef.Key] = e.observed(ef)
 	}
 	return st, nil
 }

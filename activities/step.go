@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
@@ -157,6 +158,7 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	if err := e.commit(ctx, st, c); err != nil {
 		return task.StepResult{}, err
 	}
+	crash.At(crash.StepKept)
 	if c.State == store.RunWaiting {
 		e.cfg.Ended(st.run.ID)
 	}

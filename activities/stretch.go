@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
 )
@@ -58,6 +59,7 @@ func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.Step
 		if err := e.commit(ctx, st, store.RunCommit{}); err != nil {
 			return e.stopped(req.Owner.Run, err)
 		}
+		crash.At(crash.StretchKept)
 	}
 	return first, nil
 }
@@ -74,5 +76,9 @@ func (e *Executor) record(ctx context.Context, o task.Owner) error {
 	if !known {
 		return nil
 	}
-	return e.commit(ctx, st, store.RunCommit{})
+	if err := e.commit(ctx, st, store.RunCommit{}); err != nil {
+		return err
+	}
+	crash.At(crash.EffectKept)
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -103,6 +104,7 @@ func (s *Server) command(ctx context.Context, c *caller, id, kind string, args c
 	if _, err := c.cell.Door().AddCommand(ctx, row, draft); err != nil {
 		return nil, err
 	}
+	crash.At(crash.CommandKept)
 	if err := s.wake(ctx, c.cell); err != nil {
 		return nil, err
 	}

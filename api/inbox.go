@@ -5,6 +5,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -58,10 +59,12 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if err != nil {
 		return "", nil, err
 	}
+	crash.At(crash.EventKept)
 	// A repeated event wakes the cell, too: the first may not have got that far.
 	if err := s.wake(ctx, c.cell); err != nil {
 		return "", nil, err
 	}
+	crash.At(crash.EventMarked)
 	if duplicate {
 		return stored.ID, &stored, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
 )
@@ -115,6 +116,7 @@ func (r *relay) startAll(ctx context.Context, carriers []carrier) {
 			}
 			err := r.start(ctx, c)
 			if err == nil {
+				crash.At(crash.CarrierStarted)
 				r.started(c)
 				return
 			}

@@ -23,6 +23,7 @@ import (
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/codec"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
@@ -104,6 +105,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 	if err := cell.Work().Own(ctx, boot.Epoch); err != nil {
 		return err
 	}
+	crash.At(crash.CellOwned)
 
 	var bearer atomic.Value
 	bearer.Store(boot.Token)
@@ -191,7 +193,11 @@ func fallAsleep(ctx context.Context, r *relay, line *Line) error {
 		return err
 	}
 	r.logger.InfoContext(ctx, "cell falls asleep", "wake_at", wakeAt)
-	return line.Send(Report{Asleep: true, WakeAt: wakeAt})
+	if err := line.Send(Report{Asleep: true, WakeAt: wakeAt}); err != nil {
+		return err
+	}
+	crash.At(crash.SleepTold)
+	return nil
 }
 
 // listen follows the host's notices until it asks to drain or is gone.

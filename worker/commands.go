@@ -9,6 +9,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -65,6 +66,7 @@ func (r *relay) apply(ctx context.Context, c store.Command) error {
 		done.Action = "run." + c.Kind + ".refused"
 		return r.cell.Work().SkipCommand(ctx, c.Seq, []store.AuditDraft{done})
 	}
+	crash.At(crash.CommandApplied)
 	r.executor.Forget(c.Run)
 	if ch.to == store.RunPending {
 		r.takeOver(ctx, []store.Run{run})

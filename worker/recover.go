@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -61,7 +63,8 @@ func (r *relay) recover(ctx context.Context) error {
 }
 
 // reconcile takes up the open runs whose carrier has ended without them, such
-// as one that was terminated from outside or lost with the engine's store.
+// as one that was terminated from outside or lost with the engine's store, or
+// goes on no more.
 func (r *relay) reconcile(ctx context.Context) error {
 	open, err := r.cell.Work().OpenRuns(ctx)
 	if err != nil {
@@ -83,7 +86,8 @@ func (r *relay) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	open = slices.DeleteFunc(open, func(run store.Run) bool { return !gone[run.Carrier] })
+	stranded := r.stranded(open, time.Now())
+	open = slices.DeleteFunc(open, func(run store.Run) bool { return !gone[run.Carrier] && !stranded[run.ID] })
 	if len(open) > 0 {
 		r.logger.WarnContext(ctx, "runs were left by their carriers and are taken up", "runs", len(open))
 	}
@@ -201,6 +205,7 @@ func (r *relay) takeOver(ctx context.Context, runs []store.Run) {
 				r.again(ids...)
 				return
 			}
+			crash.At(crash.RunsTaken)
 			for _, run := range taken {
 				if err := r.executor.Ready(ctx, run); err != nil {
 					r.refuse(ctx, run, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tenonhq/tenon/activities"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -51,8 +52,10 @@ type relay struct {
 	troubles       troubles
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
-	// rest is the relay's goroutine's alone.
-	rest rest
+	// rest and stills are the relay's goroutine's alone.
+	rest    rest
+	stills  map[string]still
+	stilled time.Time
 
 	// begun are the runs that are ahead of their carriers.
 	begun sync.WaitGroup
@@ -194,6 +197,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	if err := r.cell.Work().StartRuns(ctx, runs, events[len(events)-1].Seq, drafts); err != nil {
 		return false, err
 	}
+	crash.At(crash.RunsKept)
 	held, err := r.held(ctx, runs)
 	if err != nil {
 		return false, err

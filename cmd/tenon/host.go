@@ -33,24 +33,26 @@ const (
 	engineDialPatience = 30 * time.Second
 )
 
-// systemToken adds the host's engine token to each call, made anew at half its life.
+// systemToken adds the host's engine token to each call, made anew at half its
+// life, and when the clock was set: one that was made by a clock that was slow
+// has expired for others.
 type systemToken struct {
 	signer token.Signer
 	mu     sync.Mutex
 	text   string
-	fresh  time.Time
+	made   time.Time
 }
 
 // GetHeaders implements the engine client's header provider.
 func (s *systemToken) GetHeaders(context.Context) (map[string]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.After(s.fresh) {
+	if now := time.Now().Round(0); token.Stale(s.made, now, systemTokenLife) {
 		text, err := s.signer.Mint(token.Claims{Subject: "host", Role: token.RoleSystem, Expires: now.Add(systemTokenLife)})
 		if err != nil {
 			return nil, err
 		}
-		s.text, s.fresh = text, now.Add(systemTokenLife/2)
+		s.text, s.made = text, now
 	}
 	return map[string]string{"authorization": "Bearer " + s.text}, nil
 }

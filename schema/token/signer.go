@@ -86,6 +86,13 @@ func (s Signer) Verifier() Verifier {
 	return Verifier{public}
 }
 
+// Stale tells whether a token that its maker made at the one time is to be made
+// anew at the other: half of its life is over, or the clock was set back since.
+// Times without a monotonic reading tell of a clock that was set forward, too.
+func Stale(made, now time.Time, life time.Duration) bool {
+	return now.Before(made) || now.Sub(made) >= life/2
+}
+
 // Mint signs a token, good for at most [MaxLife].
 func (s Signer) Mint(c Claims) (string, error) {
 	if s.key == nil {

@@ -21,22 +21,10 @@ import (
 	"github.com/tenonhq/tenon/plugins/host/probe"
 )
 
-// probed builds the platform's programs as they are, but for the probe in each,
-// into a directory where another user can execute them.
+// probed builds the platform's programs as they are, but for the probe in each.
 func probed(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tenon-probed") //nolint:usetesting // A test's own is closed to other users.
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755)) // For another user.
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", "probe", "-ldflags=-s -w", "-o", dir+"/",
-		"./cmd/tenon", "./cmd/tenon-engine", "./cmd/tenon-starter", "./cmd/tenon-cell", "./cmd/tenon-launcher",
-		"./cmd/tenon-connector", "./cmd/tenon-eval", "./tests/e2e/testdata/stranger")
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return dir
+	return build(t, "-tags=probe", "./tests/e2e/testdata/stranger")
 }
 
 // household is all that the processes of a platform have.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 			p := newPlatform(t, env...)
 			p.start(t)
 			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing(""), "later": billing(waiting(700 * time.Millisecond))})
-			stream := s.stream(t, 3)
+			stream := s.stream(t, 3, 0, "now", "now", "now", "later")
 			seen := map[int]string{}
 			for _, victims := range [][]string{{"tenon-cell"}, {"tenon-engine"}, {"api"}, {"host"}, {"tenon-engine", "api", "host"}} {
 				// Some answers are lost after the bill was written.
@@ -104,6 +105,10 @@ func (p *platform) replaced(t *testing.T, names []string, seen map[int]string) {
 type stream struct {
 	stop    chan struct{}
 	senders sync.WaitGroup
+	// gate is closed to senders while it is locked.
+	gate sync.RWMutex
+	// clock is odd while clocks are off: what is signed now is not fresh then.
+	clock atomic.Int64
 
 	mu     sync.Mutex
 	orders []string
@@ -113,7 +118,9 @@ type stream struct {
 	wrong   []string
 }
 
-func (s *shop) stream(t *testing.T, senders int) *stream {
+// stream delivers by so many senders; each pauses between orders, and goes round
+// the flows, by name.
+func (s *shop) stream(t *testing.T, senders int, pause time.Duration, flows ...string) *stream {
 	t.Helper()
 	st := &stream{stop: make(chan struct{}), events: map[string]string{}}
 	for i := range senders {
@@ -122,13 +129,12 @@ func (s *shop) stream(t *testing.T, senders int) *stream {
 				select {
 				case <-st.stop:
 					return
-				default:
+				case <-time.After(pause):
 				}
-				flow := "now"
-				if n%4 == 3 {
-					flow = "later"
-				}
-				st.deliver(t, s, flow, fmt.Sprintf("order-%d-%d", i, n))
+				flow := flows[n%len(flows)]
+				st.gate.RLock()
+				st.deliver(t, s, flow, fmt.Sprintf("%s-%d-%d", flow, i, n))
+				st.gate.RUnlock()
 			}
 		})
 	}
@@ -146,7 +152,9 @@ func (st *stream) deliver(t *testing.T, s *shop, flow, id string) {
 		if t.Context().Err() != nil {
 			return
 		}
+		before := st.clock.Load()
 		status, got := s.order(t, flow, id)
+		off := before%2 != 0 || before != st.clock.Load()
 		st.mu.Lock()
 		switch {
 		case status == 202 && (event == "" || event == got):
@@ -159,11 +167,19 @@ func (st *stream) deliver(t *testing.T, s *shop, flow, id string) {
 		case status == 202:
 			st.wrong = append(st.wrong, "the same event was given two ids: "+event+" "+got)
 			accepted = 2
-		case status != 0 && status != 429 && status != 503:
+		case status != 0 && status != 429 && status != 503 && (status != 401 || !off):
 			st.wrong = append(st.wrong, fmt.Sprintf("an event was answered %d", status))
 		}
 		st.mu.Unlock()
 	}
+}
+
+// note takes an order for one of the stream's that was accepted otherwise.
+func (st *stream) note(event, order string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.orders = append(st.orders, order)
+	st.events[event] = order
 }
 
 // more waits until so many more orders were accepted.

@@ -50,6 +50,7 @@ func waiting(d time.Duration) string {
 type shop struct {
 	p        *platform
 	org, key string
+	mode     ledger.Mode
 	books    *ledger.Server
 	// hooks are the sources by the name of their flow, secrets their keys.
 	hooks, secrets map[string]string
@@ -65,15 +66,30 @@ func newShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]strin
 // openShop is newShop with a way to enter the connection's credential.
 func openShop(t *testing.T, p *platform, mode ledger.Mode, flows map[string]string, enter func(s *shop, t *testing.T, connection string)) *shop {
 	t.Helper()
+	books := bookkeeper(t, mode)
+	return p.shop(t, books, mode, books.Address(), flows, enter)
+}
+
+// bookkeeper starts one that ends with the test.
+func bookkeeper(t *testing.T, mode ledger.Mode) *ledger.Server {
+	t.Helper()
 	books, err := ledger.Start(ledger.Config{Directory: filepath.Join(t.TempDir(), "books"), Idempotency: mode})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = books.Close() })
-	s := &shop{p: p, books: books, hooks: map[string]string{}, secrets: map[string]string{}}
+	return books
+}
+
+// shop makes an organization whose connection reaches the bookkeeper at the address.
+func (p *platform) shop(
+	t *testing.T, books *ledger.Server, mode ledger.Mode, address string, flows map[string]string, enter func(s *shop, t *testing.T, connection string),
+) *shop {
+	t.Helper()
+	s := &shop{p: p, mode: mode, books: books, hooks: map[string]string{}, secrets: map[string]string{}}
 	s.org, s.key = p.organization(t, "Shop")
 	s.must(t, http.MethodPost, "/v1/namespaces", 201, map[string]any{"name": "prod"}, nil)
 
-	use := seal.Use{Hosts: []string{books.Address()}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: books.CA()}
-	connection := map[string]any{"name": "books", "connector": "http", "settings": map[string]any{"base_url": books.URL()}, "use": use}
+	use := seal.Use{Hosts: []string{address}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: books.CA()}
+	connection := map[string]any{"name": "books", "connector": "http", "settings": map[string]any{"base_url": "https://" + address}, "use": use}
 	switch mode {
 	case ledger.Keys:
 		connection["idempotency_header"] = "Idempotency-Key"

@@ -64,10 +64,11 @@ func internodeCertificate(now time.Time) (tls.Certificate, *x509.CertPool, error
 		return tls.Certificate{}, nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: internodeName},
-		DNSNames:              []string{internodeName},
-		NotBefore:             now.Add(-time.Hour),
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: internodeName},
+		DNSNames:     []string{internodeName},
+		// It lives as long as the process: a clock that is set does not end it.
+		NotBefore:             now.Add(-internodeLifetime),
 		NotAfter:              now.Add(internodeLifetime),
 		IsCA:                  true,
 		BasicConstraintsValid: true,

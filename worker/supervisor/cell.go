@@ -42,6 +42,8 @@ type cell struct {
 	line *worker.Line
 	// mark is the state of the key store's entry that the process has.
 	mark string
+	// minted is when the process's engine token was made, by the wall clock.
+	minted time.Time
 	// heard is closed when the process has said its last.
 	heard chan struct{}
 	// touches is the count of marks that the host knows of, seen since when.
@@ -199,23 +201,35 @@ func directories(urls config.Databases, runDir string) []string {
 }
 
 func (c *cell) mint() (string, error) {
+	now := time.Now().Round(0)
+	c.mu.Lock()
+	c.minted = now
+	c.mu.Unlock()
 	return c.host.cfg.Signer.Mint(token.Claims{
 		Subject: c.organization, Role: token.RoleCell, Namespaces: []string{c.organization},
-		Expires: time.Now().Add(c.host.tokenLife),
+		Expires: now.Add(c.host.tokenLife),
 	})
 }
 
+// refreshTokens replaces the process's token in time, and soon after the clock
+// was set: with one that has expired the cell does nothing.
 func (c *cell) refreshTokens(ctx context.Context) {
-	t := time.NewTicker(c.host.tokenLife / 2)
+	t := time.NewTicker(min(c.host.tokenLife/8, renewEvery))
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if minted, err := c.mint(); err == nil {
-				c.tell(worker.Notice{Token: minted})
-			}
+		}
+		c.mu.Lock()
+		stale := token.Stale(c.minted, time.Now().Round(0), c.host.tokenLife)
+		c.mu.Unlock()
+		if !stale {
+			continue
+		}
+		if minted, err := c.mint(); err == nil {
+			c.tell(worker.Notice{Token: minted})
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/bell"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -202,6 +203,7 @@ func (h *Host) renew(ctx context.Context) error {
 
 // begin runs a claimed cell until it sleeps, its lease is lost, or the host drains.
 func (h *Host) begin(ctx context.Context, row store.CellRow) {
+	crash.At(crash.CellClaimed)
 	ctx, cancel := context.WithCancel(ctx)
 	c := &cell{host: h, organization: row.Organization, epoch: row.Epoch, state: row.State, cancel: cancel}
 	c.marked(row.Touches)

@@ -98,3 +98,28 @@ func TestTokensAreReplacedInTime(t *testing.T) {
 		last = claims.Expires
 	}
 }
+
+// TestTokensAreReplacedAfterTheClockWasSet: a token that was made while the clock
+// was off may have expired for everybody else.
+func TestTokensAreReplacedAfterTheClockWasSet(t *testing.T) {
+	for _, off := range []time.Duration{-2 * time.Hour, 2 * time.Hour} {
+		t.Run(off.String(), func(t *testing.T) {
+			t.Parallel()
+			signer, err := token.NewSigner()
+			require.NoError(t, err)
+			ours, theirs := net.Pipe()
+			t.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
+			c := &cell{
+				host:         New(Config{Signer: signer, Logger: slog.New(slog.DiscardHandler)}),
+				organization: schema.NewID(schema.PrefixOrganization), line: worker.NewLine(ours),
+				minted: time.Now().Round(0).Add(off),
+			}
+			go c.refreshTokens(t.Context())
+			require.NoError(t, theirs.SetReadDeadline(time.Now().Add(2*renewEvery)))
+			var n worker.Notice
+			require.NoError(t, worker.NewLine(theirs).Receive(&n))
+			_, err = signer.Verifier().Verify(n.Token, time.Now())
+			require.NoError(t, err)
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/worker"
 )
@@ -75,7 +76,11 @@ func (c *cell) sleep(ctx context.Context, wakeAt *time.Time) error {
 	c.mu.Lock()
 	touches := c.touches
 	c.mu.Unlock()
-	return c.host.cfg.Control.SleepCell(context.WithoutCancel(ctx), c.host.id, c.organization, c.epoch, touches, wakeAt)
+	if err := c.host.cfg.Control.SleepCell(context.WithoutCancel(ctx), c.host.id, c.organization, c.epoch, touches, wakeAt); err != nil {
+		return err
+	}
+	crash.At(crash.SleepKept)
+	return nil
 }
 
 // missed tells whether a bell was rung while the cell fell asleep.

@@ -1,0 +1,49 @@
+package worker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
+)
+
+// TestStranded tells runs whose carriers are silent from those that wait, or are
+// worked on.
+func TestStranded(t *testing.T) {
+	b := newBench(t)
+	b.event(t, document, nil)
+	_, err := b.takeEvents(t.Context())
+	require.NoError(t, err)
+	run, now := b.onlyRun(t), time.Now()
+	stranded := func(after time.Duration) bool {
+		t.Helper()
+		for ; after > reconcileEvery; after -= reconcileEvery {
+			now = now.Add(reconcileEvery)
+			require.False(t, b.stranded([]store.Run{run}, now)[run.ID])
+		}
+		now = now.Add(after)
+		return b.stranded([]store.Run{run}, now)[run.ID]
+	}
+	require.False(t, stranded(0))
+	require.False(t, stranded(silent-time.Second), "an attempt may take that long")
+	_, err = b.executor.Recall(t.Context(), task.RecallRequest{Owner: task.Owner{Run: run.ID, Carrier: run.Carrier, Epoch: run.Epoch, Digest: run.Digest}})
+	require.NoError(t, err)
+	require.False(t, stranded(2*time.Second), "its carrier asked for something")
+	require.False(t, stranded(silent-time.Second))
+	now = now.Add(time.Hour)
+	require.False(t, stranded(0), "nobody looked for an hour")
+	require.False(t, stranded(silent-time.Second))
+	require.True(t, stranded(2*time.Second))
+	require.False(t, stranded(time.Second), "it was taken up")
+	run.Carrier = "another"
+	require.False(t, stranded(silent), "its carrier is new")
+
+	due := now.Add(2 * overdue)
+	run.State, run.DueAt = store.RunWaiting, &due
+	require.False(t, stranded(2*overdue), "its wait is just over")
+	require.False(t, stranded(overdue-time.Second))
+	require.True(t, stranded(2*time.Second), "its wait is long over")
+}
