@@ -31,8 +31,12 @@ var live = []string{store.RunPending, store.RunRunning, store.RunWaiting}
 // holds a lock on its directory while it lives. So runs that were under way get
 // a new carrier at once, instead of waiting for the engine to notice; the
 // former carriers are fenced by the epoch. Runs that wait stay with their
-// carriers when the engine still has them.
+// carriers when the engine still has them, and runs without a carrier in their
+// lines.
 func (r *relay) recover(ctx context.Context) error {
+	if err := r.lineUp(ctx); err != nil {
+		return err
+	}
 	open, err := r.cell.Work().OpenRuns(ctx)
 	if err != nil {
 		return err
@@ -99,18 +103,18 @@ func (r *relay) recount(open []store.Run) {
 		busy[run.ID] = run.State != store.RunWaiting
 	}
 	r.mu.Lock()
-	maps.DeleteFunc(r.open, func(id string, _ struct{}) bool { return !busy[id] })
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	for id := range r.shares.open {
+		if !busy[id] {
+			r.shares.drop(id)
+		}
+	}
 }
 
 // gone tells which of the carriers the engine has no running workflow for.
 func (r *relay) gone(ctx context.Context, carriers map[string]bool) (map[string]bool, error) {
 	out := make(map[string]bool)
 	ask := maps.Clone(carriers)
-	if ask[""] { // The run was between two carriers.
-		out[""] = true
-		delete(ask, "")
-	}
 	if len(ask) > askAtOnce {
 		if err := r.withoutRunning(ctx, ask); err != nil {
 			return nil, err
