@@ -265,7 +265,7 @@ func (a *attempt) judge(err error) verdict {
 		return unknown
 	case !a.can.keyed && t.accepted > 0:
 		return happened // In part: a second time would do that part twice.
-	case a.begun && t.conflict:
+	case a.begun && t.conflict && !a.can.harmless:
 		return unknown // The request with the same key is still being worked on.
 	case a.begun, t.open > 0, t.accepted > 0:
 		// A refusal now does not tell what became of the call before.

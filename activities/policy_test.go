@@ -149,6 +149,14 @@ func TestRepeatByPolicy(t *testing.T) {
 	require.EqualValues(t, 3, r.book.Stats().Creations)
 	require.Equal(t, []string{"repeat", "repeat"}, r.policies())
 	require.Equal(t, config.UncertainRepeat, n.settled().Policy)
+
+	// A system that knows no keys says by 409 that it has one, not that it works on it.
+	n = r.order("O-2", "books")
+	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Drop: true, When: ledger.After}))
+	_, err := p.step(n.whole(billTask))
+	require.Error(t, err)
+	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 409}))
+	require.Equal(t, 409, p.done(n.whole(billTask)).Fault.Status)
 }
 
 // TestPolicyIsNoGuess: another request in the place of one whose outcome is not
