@@ -47,8 +47,10 @@ type relay struct {
 	troubles troubles
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
-	// rest is the relay's goroutine's alone.
+	// rest is the relay's goroutine's alone, and so is left: the runs of the process
+	// before that are still to be taken up.
 	rest rest
+	left []store.Run
 
 	mu     sync.Mutex
 	shares *shares
@@ -144,14 +146,16 @@ func (r *relay) sweep(ctx context.Context) {
 	}
 }
 
-// pass applies pending commands, then starts runs for pending events, then those
-// that waited. It reports whether there is more to do at once.
+// pass takes up some of the runs that were left, applies pending commands, then
+// starts runs for pending events, then those that waited. It reports whether there
+// is more to do at once.
 func (r *relay) pass(ctx context.Context) (more bool) {
+	r.takeUp(ctx)
 	r.troubles.about(ctx, "apply commands", r.applyCommands(ctx))
 	more, err := r.takeEvents(ctx)
 	more = r.troubles.about(ctx, "take events from the inbox", err) && more
 	r.troubles.about(ctx, "start the runs that waited", r.startWaiting(ctx))
-	return more
+	return more || len(r.left) > 0
 }
 
 func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {

@@ -156,6 +156,45 @@ func TestAFloodHoldsNobodyBack(t *testing.T) {
 	require.Equal(t, 4, next.openCount())
 }
 
+// TestRunsThatWereLeft: a process that takes up what the one before left begins with
+// the flow that has least, and what comes in meanwhile does not wait for the rest.
+func TestRunsThatWereLeft(t *testing.T) {
+	b := newBench(t)
+	flood, other := b.named(t, "flood", 100), b.named(t, "other", 1)
+	b.shares.capacity = 1024
+	b.passes(t)
+	require.Len(t, b.carried(t), 101)
+
+	next := &bench{relay: newRelay(b.organization, b.cell, b.data, b.engine, 1024, b.logger), api: b.api, namespace: b.namespace}
+	next.executor = b.executor
+	require.NoError(t, next.recover(t.Context()))
+	require.Equal(t, map[string]int{flood: 100, other: 1}, next.shares.count, "they count from the beginning")
+	b.named(t, "calm", 1)
+	next.takeUp(t.Context())
+	next.down.Store(false)
+	_, err := next.takeEvents(t.Context())
+	require.NoError(t, err)
+	runs, err := b.cell.Work().OpenRuns(t.Context())
+	require.NoError(t, err)
+	require.Len(t, runs, 102)
+	require.EqualValues(t, 2, runs[100].Epoch, "who has least is first")
+	require.EqualValues(t, 1, runs[101].Epoch)
+	require.NotEmpty(t, runs[101].Carrier, "what came in meanwhile")
+	require.Len(t, next.left, 101-takeUpAtOnce)
+	next.again(next.left[0].ID, runs[101].ID)
+	require.Equal(t, []store.Run{{ID: runs[101].ID}}, next.takeLost(), "who is to be taken up is not lost")
+	for range 2 {
+		next.takeUp(t.Context())
+	}
+	require.Empty(t, next.left)
+	runs, err = b.cell.Work().OpenRuns(t.Context())
+	require.NoError(t, err)
+	for _, run := range runs[:101] {
+		require.EqualValues(t, 2, run.Epoch)
+	}
+	require.Equal(t, 102, next.openCount())
+}
+
 // TestAFlowsLimit: so many runs of a flow have a carrier, those that wait for a
 // time included; a raised limit lets others go; the rest of the cell is free.
 func TestAFlowsLimit(t *testing.T) {
