@@ -144,7 +144,7 @@ func TestGateWithoutHint(t *testing.T) {
 			c.answered("a", answer(http.StatusTooManyRequests, after))
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return c.gates["a"].closed.Sub(time.Now())
+			return time.Until(c.gates["a"].closed)
 		}
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			require.Equal(t, want*time.Second, closed(""))
