@@ -13,6 +13,7 @@ import (
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -29,6 +30,8 @@ type attempt struct {
 	// safeOnly: the call counts as a read by its method alone; no request of
 	// another kind may leave.
 	safeOnly bool
+	// gate is where answers that ask for less are told, empty for nowhere.
+	gate string
 
 	// writes, and what follows from it: the effect, how it can be settled,
 	// whether an earlier call may have had it, and its lane.
@@ -47,6 +50,8 @@ type attempt struct {
 	stale    int64
 	requests int
 	tally    tally
+	// throttled: the last answer asks to be left alone.
+	throttled bool
 	// statuses are those of the answers to a test call, denied the first error
 	// that kept a request of it from being answered.
 	statuses []int
@@ -137,6 +142,7 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 			a.tally.count(resp.Status)
 		}
 	}
+	a.throttled = err == nil && a.gate != "" && a.e.turns.answered(a.gate, resp)
 	if err != nil {
 		return nil, a.told(err)
 	}
@@ -174,6 +180,9 @@ func (a *attempt) intend(ctx context.Context) error {
 	if err := a.e.going(ctx, a.st.run.Flow); err != nil {
 		a.broke = err
 		return err
+	}
+	if a.begun && a.can.harmless {
+		a.e.applied(a.st, a.conn, a.effect)
 	}
 	if err := a.e.intend(ctx, a.st, &a.effect); err != nil {
 		a.broke = err
@@ -259,7 +268,7 @@ func (a *attempt) judge(err error) verdict {
 		return unknown
 	case !a.can.keyed && t.accepted > 0:
 		return happened // In part: a second time would do that part twice.
-	case a.begun && t.conflict:
+	case a.begun && t.conflict && !a.can.harmless:
 		return unknown // The request with the same key is still being worked on.
 	case a.begun, t.open > 0, t.accepted > 0:
 		// A refusal now does not tell what became of the call before.
@@ -270,7 +279,7 @@ func (a *attempt) judge(err error) verdict {
 
 // settle turns the end of an action that changes something into the step's,
 // and its effect's state.
-func (a *attempt) settle(ctx context.Context, out json.RawMessage, err error) (json.RawMessage, *problem, error) {
+func (a *attempt) settle(ctx context.Context, s *scope, out json.RawMessage, err error) (json.RawMessage, *problem, error) {
 	if errors.Is(err, errLost) {
 		return nil, nil, err
 	}
@@ -281,6 +290,9 @@ func (a *attempt) settle(ctx context.Context, out json.RawMessage, err error) (j
 		if err == nil {
 			return out, nil, nil // The action found nothing to change.
 		}
+		if l := s.refused(a, err); l != nil {
+			return nil, nil, l
+		}
 		return a.read(nil, err)
 	}
 	v, p := a.judge(err), (*problem)(nil)
@@ -290,6 +302,9 @@ func (a *attempt) settle(ctx context.Context, out json.RawMessage, err error) (j
 	state, o := store.EffectDone, outcome{Output: out, Problem: p}
 	if v == absent {
 		state = store.EffectFailed
+	}
+	if a.begun && a.can.harmless {
+		o.Policy = config.UncertainRepeat
 	}
 	if v == happened || v == absent {
 		// Until it is committed, for an owner that takes the run over before.
@@ -302,15 +317,26 @@ func (a *attempt) settle(ctx context.Context, out json.RawMessage, err error) (j
 	case happened:
 		return out, p, a.e.settleEffect(a.st, a.effect, state, o)
 	case absent:
-		if err := a.e.settleEffect(a.st, a.effect, state, o); err != nil {
-			return nil, nil, err
+		if kept := a.e.settleEffect(a.st, a.effect, state, o); kept != nil {
+			return nil, nil, kept
 		}
 		if p == nil {
 			// Tried again by the engine; the ledger says by then that it may be.
 			return nil, nil, errors.Join(err, a.e.commit(ctx, a.st, store.RunCommit{}))
 		}
+		if l := s.refused(a, err); l != nil {
+			// Nothing of it is under way, and the ledger says so, however long this takes.
+			if err := a.e.commit(ctx, a.st, store.RunCommit{}); err != nil {
+				return nil, nil, err
+			}
+			return nil, nil, l
+		}
 		return nil, p, nil
 	case open:
+		if l := s.refused(a, err); l != nil {
+			s.excuse()
+			return nil, nil, l
+		}
 		if p != nil {
 			return nil, p, nil
 		}
@@ -318,7 +344,7 @@ func (a *attempt) settle(ctx context.Context, out json.RawMessage, err error) (j
 	case unknown:
 	}
 	if !a.can.keyed && !a.can.lookup {
-		return nil, nil, a.e.park(ctx, a.st, a.effect)
+		return a.e.unknown(ctx, a.st, a.conn, a.effect)
 	}
 	// The engine asks again: the same key is sent again, or the target asked.
 	return nil, nil, schema.Errorf(schema.CodeUnavailable, "it is not known yet whether effect %s happened; it is asked for again", a.effect.ID)

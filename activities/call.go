@@ -11,6 +11,7 @@ import (
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
@@ -66,12 +67,23 @@ func (e *Executor) act(ctx context.Context, s *scope, args json.RawMessage) (jso
 	}}
 	if !writes(c.Connector, info, args) {
 		a.safeOnly = info.Effect != sdk.EffectRead
+		leave, p, err := e.turn(ctx, s, a)
+		if p != nil || err != nil {
+			return nil, p, err
+		}
+		defer leave()
 		out, err := a.invoke(ctx)
+		if l := s.refused(a, err); l != nil {
+			return nil, nil, l
+		}
 		return a.read(out, err)
 	}
 	// The connector knows whether its action can be keyed, the connection
 	// whether the system behind it honours keys.
 	can := means{keyed: conn.IdempotencyHeader != "" && info.Idempotency != sdk.IdempotencyNone, lookup: conn.Lookup != nil}
+	if conn.policy() == config.UncertainRepeat {
+		can.keyed, can.harmless = true, true
+	}
 	return e.effect(ctx, s, a, can)
 }
 
@@ -94,20 +106,34 @@ func (e *Executor) effect(ctx context.Context, s *scope, a *attempt, can means) 
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case d.uncertain:
+	case d.other:
 		return nil, nil, e.park(ctx, s.st, d.effect)
+	case d.uncertain:
+		return e.unknown(ctx, s.st, a.conn, d.effect)
 	case d.settled != nil:
 		return d.settled.Output, d.settled.Problem, nil
-	case d.begun && !can.keyed:
-		found, err := e.lookup(ctx, s, a, d.effect)
-		if err != nil || found != nil {
-			return found, nil, err
+	}
+	done, p, err := e.turn(ctx, s, a)
+	switch {
+	case d.begun && p != nil && !can.keyed:
+		return e.unknown(ctx, s.st, a.conn, d.effect)
+	case d.begun && err != nil:
+		s.excuse()
+		return nil, nil, err
+	case p != nil || err != nil:
+		return nil, p, err
+	}
+	defer done()
+	if d.begun && !can.keyed {
+		found, p, err := e.lookup(ctx, s, a, d.effect)
+		if p != nil || err != nil || found != nil {
+			return found, p, err
 		}
 		d.begun = false // Proven absent.
 	}
 	a.writes, a.effect, a.can, a.begun, a.lane = true, d.effect, can, d.begun, key
 	out, err := a.invoke(ctx)
-	return a.settle(ctx, out, err)
+	return a.settle(ctx, s, out, err)
 }
 
 // action finds what the connector declares of the action.

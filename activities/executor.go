@@ -73,6 +73,7 @@ type Executor struct {
 
 	flights flights
 	pauses  pauses
+	turns   *turns
 	lanes   lanes
 	now     func() time.Time
 }
@@ -87,6 +88,7 @@ func New(cfg Config) *Executor {
 		pauses: pauses{seen: make(map[string]time.Time)},
 		now:    func() time.Time { return time.Now().UTC() },
 	}
+	e.turns = newTurns(func() time.Time { return e.now() })
 	e.custody = newCustodian(e)
 	e.tokens = tokens.New(tokens.Config{
 		Owner: cfg.Owner, Rows: cfg.Cell.Work(), Keys: e.keys, Broker: cfg.Broker, Now: func() time.Time { return e.now() },

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -76,6 +77,9 @@ func TestAnswers(t *testing.T) {
 				require.Equal(t, store.RunUncertain, n.row().State)
 				require.Equal(t, c.bills, r.book.Stats().Bills)
 				return
+			case c.fault == http.StatusTooManyRequests:
+				require.True(t, res.Slow, "it is asked for again after a while, and the flow is not told")
+				p.ahead(2 * time.Second)
 			case c.fault == 0:
 				require.ErrorContains(t, err, "not known yet") // The engine asks again.
 			default:

@@ -29,6 +29,8 @@ const other = "'"
 type outcome struct {
 	Output  json.RawMessage `json:"output,omitempty"`
 	Problem *problem        `json:"problem,omitempty"`
+	// Policy is the connection's, when it had a part in this.
+	Policy string `json:"policy,omitempty"`
 }
 
 // idempotencyKey derives the key that the target sees. It depends on the run
@@ -57,14 +59,18 @@ type means struct {
 	keyed bool
 	// lookup: the target can be asked.
 	lookup bool
+	// harmless: it does not, but repeating is safe by the connection's policy.
+	harmless bool
 }
 
 // decision is what the ledger allows for an effect that is asked for.
 type decision struct {
 	// settled: the effect happened already, or was resolved; do not call.
 	settled *outcome
-	// uncertain: nobody can tell whether it happened; stop and ask.
+	// uncertain: nobody can tell whether it happened; the policy says, or a person.
 	uncertain bool
+	// other: another question than what became of a call; a person says.
+	other bool
 	// begun: an earlier call may have had the effect. repeat it with its key, or
 	// look it up first, as the means are.
 	begun  bool
@@ -85,7 +91,7 @@ func (e *Executor) decide(st *runState, step string, asked store.Effect, can mea
 		case store.EffectDone, store.EffectResolved:
 			happened = true
 		default:
-			return decision{effect: prior, uncertain: true}, nil
+			return decision{effect: prior, other: true}, nil
 		}
 		asked.Key += other
 		prior, inherited, ok = st.prior(asked.Key, asked.Run)
@@ -99,7 +105,7 @@ func (e *Executor) decide(st *runState, step string, asked store.Effect, can mea
 		asked.IdempotencyKey = idempotencyKey(e.cfg.Organization, root, asked.Key)
 		// Where the first has happened, a person says whether the other one is
 		// wanted as well: it may be the same in other words.
-		return decision{effect: asked, uncertain: happened}, nil
+		return decision{effect: asked, other: happened}, nil
 	}
 	d := decision{effect: prior}
 	switch prior.State {
@@ -117,7 +123,7 @@ func (e *Executor) decide(st *runState, step string, asked store.Effect, can mea
 		ask := can.lookup && (!inherited || prior.Owner != e.cfg.Owner)
 		d.begun, d.uncertain = true, !can.keyed && !ask || st.repeats[step] > maxRepeats
 	case store.EffectUncertain:
-		d.uncertain = true
+		d.other = true // It was put before a person already.
 	default:
 		return d, schema.Errorf(schema.CodeInternal, "an effect is in no known state")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -43,7 +44,10 @@ func (e *Executor) lineage(ctx context.Context, event store.Event) (*lineage, er
 			if err != nil {
 				return nil, err
 			}
-			if o.Problem != nil {
+			switch {
+			case o.Policy == config.UncertainFailed:
+				ef.State = store.EffectIntent // A policy took it for that, and knew nothing.
+			case o.Problem != nil:
 				ef.State = store.EffectFailed // A person knew that it did not happen.
 			}
 		}

@@ -61,33 +61,32 @@ func (e *Executor) observed(ef store.Effect) store.Effect {
 // lookup asks the target whether an effect happened whose call began and has no
 // outcome. The call is not live: its owner's process is gone, since the host
 // starts a cell only when the one before has ended, or it was this process,
-// which has left the effect's lane. It returns what was found, nil when the
+// which has left the effect's lane. It returns what was found, nothing when the
 // effect is proven absent, and an error otherwise: the question is asked again,
-// or the run has been parked.
-func (e *Executor) lookup(ctx context.Context, s *scope, a *attempt, ef store.Effect) (json.RawMessage, error) {
+// or the run has been parked. A lookup that cannot be made leaves it to the
+// policy, which may have a problem for the flow.
+func (e *Executor) lookup(ctx context.Context, s *scope, a *attempt, ef store.Effect) (json.RawMessage, *problem, error) {
 	found, p, err := e.ask(ctx, s, a, ef)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case p != nil && p.Type == wrongLookup:
-		return nil, e.park(ctx, s.st, ef)
+		return e.unknown(ctx, s.st, a.conn, ef)
 	case p != nil:
-		return nil, schema.Errorf(schema.CodeUnavailable, "the lookup of effect %s failed and is tried again", ef.ID)
+		return nil, nil, schema.Errorf(schema.CodeUnavailable, "the lookup of effect %s failed and is tried again", ef.ID)
 	case found != nil:
 		s.st.mu.Lock()
 		s.st.audit = append(s.st.audit, store.AuditDraft{
 			Actor: s.st.run.ID, Action: "effect.found", Target: ef.ID, Namespace: s.st.run.Namespace,
 		})
 		s.st.mu.Unlock()
-		return found, e.settleEffect(s.st, ef, store.EffectDone, outcome{Output: found})
+		return found, nil, e.settleEffect(s.st, ef, store.EffectDone, outcome{Output: found})
 	case e.now().Sub(ef.UpdatedAt) < settleTime:
 		// Waiting is no failed attempt: the engine's pauses bound it.
-		s.st.mu.Lock()
-		s.st.repeats[s.req.Key]--
-		s.st.mu.Unlock()
-		return nil, schema.Errorf(schema.CodeUnavailable, "effect %s is not found, and its call may still be worked on; it is looked up again", ef.ID)
+		s.excuse()
+		return nil, nil, schema.Errorf(schema.CodeUnavailable, "effect %s is not found, and its call may still be worked on; it is looked up again", ef.ID)
 	}
-	return nil, nil //nolint:nilnil // Absent, and that is proven.
+	return nil, nil, nil // Absent, and that is proven.
 }
 
 // wrongLookup marks a lookup that no repetition mends.
@@ -117,8 +116,12 @@ func (e *Executor) ask(ctx context.Context, s *scope, a *attempt, ef store.Effec
 	q := &attempt{e: e, st: s.st, conn: a.conn, in: host.Invocation{
 		Connector: a.in.Connector, Action: how.Action, Settings: a.in.Settings, Input: input,
 	}}
-	q.safeOnly = info.Effect != sdk.EffectRead
+	q.safeOnly, q.gate = info.Effect != sdk.EffectRead, a.gate
 	answer, err := q.invoke(ctx)
+	if l := s.refused(q, err); l != nil {
+		s.excuse()
+		return nil, nil, l
+	}
 	if err != nil {
 		if p := reported(err); p != nil {
 			return nil, p, nil

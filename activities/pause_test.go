@@ -18,7 +18,7 @@ func TestAPausedFlowBeginsNothing(t *testing.T) {
 		doc := r.deploy(billFlow)
 		n, p := r.start(doc, `{"order":"O-1"}`), r.process()
 		set := func(state string) {
-			require.NoError(r, r.api.Door().SetFlowState(r.Context(), n.Namespace, n.Flow, state, draft()))
+			require.NoError(r, r.api.Door().ChangeFlow(r.Context(), n.Namespace, n.Flow, store.FlowChange{State: state}, draft()))
 		}
 		stopped := func() {
 			_, err := p.step(n.whole(billTask))

@@ -49,6 +49,8 @@ type runState struct {
 	// repeats counts, by step, how often an effect with an unknown outcome was
 	// asked for again.
 	repeats map[string]int
+	// since is, by step, when its call was put off first.
+	since map[string]time.Time
 	// bytes is what the run's values weigh.
 	bytes int
 	// asked is the count of the executor when a carrier asked for it last; the

@@ -77,10 +77,13 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 	return result, ok, err
 }
 
-// stopped turns an error that ends an owner's work into its answer. A run that
-// was lost is handed back first.
+// stopped turns an error that ends an owner's work, or puts its step off, into its
+// answer. A run that was lost is handed back first.
 func (e *Executor) stopped(run string, err error) (task.StepResult, error) {
+	var put *later
 	switch {
+	case errors.As(err, &put):
+		return task.StepResult{Slow: true, Wait: put.wait}, nil
 	case errors.Is(err, errLost):
 		e.Forget(run)
 		e.cfg.Requeue(run)

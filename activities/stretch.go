@@ -22,7 +22,7 @@ func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.Step
 		return task.StepResult{}, err
 	case !ok:
 		return task.StepResult{Slow: true}, nil
-	case alone || first.Stopped:
+	case alone || first.Stopped || first.Slow:
 		return first, nil
 	}
 	last, reached := first, 0
@@ -38,7 +38,7 @@ func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.Step
 			}
 		}
 		r, ok, err := e.perform(ctx, next, left, false)
-		if err != nil || !ok {
+		if err != nil || !ok || r.Slow {
 			break // It is asked for again, by itself.
 		}
 		last, reached = r, reached+1

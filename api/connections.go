@@ -26,19 +26,22 @@ const (
 
 // Connection is a connector set up for one account of one system.
 type Connection struct {
-	ID                string          `json:"id"`
-	Name              string          `json:"name"`
-	Connector         string          `json:"connector"`
-	State             string          `json:"state" enum:"active,suspended" doc:"suspended: by somebody, or by the cell, which says why."`
-	Suspended         *Suspension     `json:"suspended,omitempty" doc:"Why the cell suspended it: until a new version of its credential is saved, nothing is sent."`
-	Settings          json.RawMessage `json:"settings" doc:"The connector's own settings, nothing secret."`
-	Use               *seal.Use       `json:"use,omitempty" doc:"Where its credential may go, and how."`
-	IdempotencyHeader string          `json:"idempotency_header,omitempty"`
-	Lookup            *config.Lookup  `json:"lookup,omitempty"`
-	RotationDays      int             `json:"rotation_days" doc:"After how many days its credential should be replaced."`
-	CredentialVersion int             `json:"credential_version" doc:"0: none was entered."`
-	CreatedAt         time.Time       `json:"created_at"`
-	UpdatedAt         time.Time       `json:"updated_at"`
+	ID                string           `json:"id"`
+	Name              string           `json:"name"`
+	Connector         string           `json:"connector"`
+	State             string           `json:"state" enum:"active,suspended" doc:"suspended: by somebody, or by the cell, which says why."`
+	Suspended         *Suspension      `json:"suspended,omitempty" doc:"Why the cell suspended it: until a new version of its credential is saved, nothing is sent."`
+	Settings          json.RawMessage  `json:"settings" doc:"The connector's own settings, nothing secret."`
+	Use               *seal.Use        `json:"use,omitempty" doc:"Where its credential may go, and how."`
+	IdempotencyHeader string           `json:"idempotency_header,omitempty"`
+	Lookup            *config.Lookup   `json:"lookup,omitempty"`
+	RotationDays      int              `json:"rotation_days" doc:"After how many days its credential should be replaced."`
+	MaxCalls          int              `json:"max_concurrent_calls" doc:"How many of its calls are under way at a time; the others wait."`
+	ThrottlePatience  int              `json:"throttle_patience" doc:"For how many seconds a call that the system does not take for now (429, or 503 with Retry-After) is made again before the flow is told."`
+	Uncertain         config.Uncertain `json:"uncertain" doc:"What an effect is taken for when nobody can find out whether it happened."`
+	CredentialVersion int              `json:"credential_version" doc:"0: none was entered."`
+	CreatedAt         time.Time        `json:"created_at"`
+	UpdatedAt         time.Time        `json:"updated_at"`
 }
 
 type createConnection struct {
@@ -50,6 +53,7 @@ type createConnection struct {
 		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$" doc:"Header that carries an effect's key; such as Idempotency-Key, for a system that is known to honour it. Empty, the default: an effect whose outcome is not known is never repeated."`
 		Lookup            *config.Lookup  `json:"lookup,omitempty"`
 		RotationDays      int             `json:"rotation_days,omitempty" minimum:"1" maximum:"180" doc:"After how many days its credential should be replaced; default 90."`
+		Calls
 	}
 }
 
@@ -61,8 +65,31 @@ type updateConnection struct {
 		IdempotencyHeader *string         `json:"idempotency_header,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9-]*$"`
 		Lookup            *config.Lookup  `json:"lookup,omitempty"`
 		RotationDays      int             `json:"rotation_days,omitempty" minimum:"1" maximum:"180"`
-		State             string          `json:"state,omitempty" enum:"active,suspended"`
+		Calls
+		State string `json:"state,omitempty" enum:"active,suspended"`
 	}
+}
+
+// Calls is how the calls of a connection are made. Exported: the framework fills
+// in no unexported embedded fields.
+type Calls struct {
+	MaxCalls         int               `json:"max_concurrent_calls,omitempty" minimum:"1" maximum:"32" doc:"At most so many of its calls are under way at a time; default 16."`
+	ThrottlePatience *int              `json:"throttle_patience,omitempty" minimum:"0" maximum:"3600" doc:"For how many seconds a call that the system does not take for now (429, or 503 with Retry-After) is made again before the flow is told; default 300. 0: the flow is told at once, and other calls do not wait."`
+	Uncertain        *config.Uncertain `json:"uncertain,omitempty" doc:"What an effect is taken for when nobody can find out whether it happened."`
+}
+
+// set puts what is given into a setup, and names it.
+func (in Calls) set(setup *config.Connection) (changed []string) {
+	if in.MaxCalls != 0 {
+		setup.MaxCalls, changed = in.MaxCalls, append(changed, "max_concurrent_calls")
+	}
+	if in.ThrottlePatience != nil {
+		setup.ThrottlePatience, changed = in.ThrottlePatience, append(changed, "throttle_patience")
+	}
+	if in.Uncertain != nil {
+		setup.Uncertain, changed = in.Uncertain, append(changed, "uncertain")
+	}
+	return changed
 }
 
 // ConnectionPath names a connection. Exported: the framework fills in no unexported
@@ -144,10 +171,18 @@ func (c *caller) showConnection(ctx context.Context, row store.Connection) (*Out
 	shown := Connection{
 		ID: row.ID, Name: row.Name, Connector: row.Connector, State: row.State,
 		Settings: opened.Settings, IdempotencyHeader: opened.IdempotencyHeader, Lookup: opened.Lookup,
-		RotationDays: cmp.Or(opened.RotationDays, rotationDays), CredentialVersion: row.CredentialVersion, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		RotationDays: cmp.Or(opened.RotationDays, rotationDays), MaxCalls: cmp.Or(opened.MaxCalls, config.DefaultCalls),
+		ThrottlePatience: config.DefaultPatience, Uncertain: config.Uncertain{Outcome: config.UncertainAsk},
+		CredentialVersion: row.CredentialVersion, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 	if shown.Suspended = suspension(k.Custody, row.CredentialVersion); shown.Suspended != nil {
 		shown.State = store.ConnectionSuspended
+	}
+	if opened.ThrottlePatience != nil {
+		shown.ThrottlePatience = *opened.ThrottlePatience
+	}
+	if opened.Uncertain != nil {
+		shown.Uncertain = *opened.Uncertain
 	}
 	if bound(opened.Use) {
 		shown.Use = &opened.Use
@@ -180,7 +215,7 @@ func (s *Server) checkSetup(connector string, setup config.Connection) error {
 			return within("/lookup/action", err)
 		}
 	}
-	return nil
+	return within("/uncertain", k.settles(setup))
 }
 
 func (s *Server) createConnection(ctx context.Context, c *caller, in *createConnection) (*Output[Connection], error) {
@@ -194,6 +229,7 @@ func (s *Server) createConnection(ctx context.Context, c *caller, in *createConn
 	if in.Body.IdempotencyHeader != nil {
 		setup.IdempotencyHeader = *in.Body.IdempotencyHeader
 	}
+	in.Body.set(&setup)
 	if err := s.checkSetup(in.Body.Connector, setup); err != nil {
 		return nil, err
 	}
@@ -207,7 +243,7 @@ func (s *Server) createConnection(ctx context.Context, c *caller, in *createConn
 		return nil, err
 	}
 	row.SettingsSealed = sealed
-	draft, err := s.audit(c, "connection.create", row.ID, map[string]any{"name": row.Name, "connector": row.Connector, "hosts": setup.Use.Hosts})
+	draft, err := s.audit(c, "connection.create", row.ID, map[string]any{"name": row.Name, "connector": row.Connector, "hosts": setup.Use.Hosts, "uncertain": policyOf(setup)})
 	if err != nil {
 		return nil, err
 	}
@@ -239,6 +275,7 @@ func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConn
 	if in.Body.RotationDays != 0 {
 		setup.RotationDays, changed = in.Body.RotationDays, append(changed, "rotation_days")
 	}
+	changed = append(changed, in.Body.set(&setup)...)
 	if in.Body.Use != nil && !reflect.DeepEqual(setup.Use, *in.Body.Use) {
 		if err := c.unbound(ctx, row); err != nil {
 			return nil, err
@@ -255,7 +292,7 @@ func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConn
 		return nil, err
 	}
 	row.Scheme, row.UpdatedAt = setup.Use.Inject.Scheme, s.now()
-	draft, err := s.audit(c, "connection.update", row.ID, map[string]any{"changed": changed, "state": row.State, "hosts": setup.Use.Hosts})
+	draft, err := s.audit(c, "connection.update", row.ID, map[string]any{"changed": changed, "state": row.State, "hosts": setup.Use.Hosts, "uncertain": policyOf(setup)})
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +300,14 @@ func (s *Server) updateConnection(ctx context.Context, c *caller, in *updateConn
 		return nil, err
 	}
 	return c.showConnection(ctx, row)
+}
+
+// policyOf is on the record with each change: who decided, and what.
+func policyOf(setup config.Connection) string {
+	if setup.Uncertain == nil {
+		return config.UncertainAsk
+	}
+	return setup.Uncertain.Outcome
 }
 
 // unbound refuses while a credential is in force: it is sealed together with

@@ -23,6 +23,7 @@ type Flow struct {
 	Name      string    `json:"name"`
 	Latest    int       `json:"latest" doc:"Number of the version that new events start."`
 	State     string    `json:"state"`
+	MaxRuns   int       `json:"max_concurrent_runs" doc:"How many of its runs go on at a time; 0: as many as its share of the cell."`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -46,7 +47,7 @@ type Deployed struct {
 }
 
 func showFlow(f store.Flow) Flow {
-	return Flow{ID: f.ID, Name: f.Name, Latest: f.Latest, State: f.State, CreatedAt: f.CreatedAt, UpdatedAt: f.UpdatedAt}
+	return Flow{ID: f.ID, Name: f.Name, Latest: f.Latest, State: f.State, MaxRuns: f.MaxRuns, CreatedAt: f.CreatedAt, UpdatedAt: f.UpdatedAt}
 }
 
 func showVersion(v store.FlowVersion) FlowVersion {

@@ -63,6 +63,7 @@ type Effect struct {
 	State          string          `json:"state" enum:"intent,done,failed,uncertain,resolved"`
 	Attempts       int             `json:"attempts"`
 	Outcome        json.RawMessage `json:"outcome,omitempty"`
+	Policy         string          `json:"policy,omitempty" doc:"The connection's policy, when it had a part in the outcome: nobody found out whether the effect happened."`
 	CreatedAt      time.Time       `json:"created_at"`
 	UpdatedAt      time.Time       `json:"updated_at"`
 }
@@ -210,6 +211,11 @@ func (c *caller) showEffect(row store.Effect) (Effect, error) {
 	if len(row.OutcomeSealed) == 0 {
 		return shown, nil
 	}
-	err := c.cell.openJSON(place.Effect(c.org, row.ID), row.OutcomeSealed, &shown.Outcome)
+	if err := c.cell.openJSON(place.Effect(c.org, row.ID), row.OutcomeSealed, &shown.Outcome); err != nil {
+		return Effect{}, err
+	}
+	var by struct{ Policy string }
+	err := json.Unmarshal(shown.Outcome, &by)
+	shown.Policy = by.Policy
 	return shown, err
 }

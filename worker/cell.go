@@ -127,7 +127,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		_ = line.Send(Report{Idle: true})
 	}}
 
-	w := newWorker(engine, r.executor)
+	w := newWorker(engine, r.executor, r.shares.capacity)
 	if err := w.Start(); err != nil {
 		return schema.Errorf(schema.CodeUnavailable, "the cell's worker could not start: %w", err)
 	}
@@ -261,14 +261,16 @@ func dial(boot Boot, data seal.DataKeys, bearer *atomic.Value, logger *slog.Logg
 	return c, nil
 }
 
-func newWorker(engine client.Client, x *activities.Executor) sdkworker.Worker {
+func newWorker(engine client.Client, x *activities.Executor, capacity int) sdkworker.Worker {
 	w := sdkworker.New(engine, task.Queue, sdkworker.Options{
 		// A dead worker's sticky queue must not hold its workflows back.
-		StickyScheduleToStartTimeout:            time.Second,
-		WorkerStopTimeout:                       drainPatience,
-		MaxConcurrentWorkflowTaskPollers:        2,
-		MaxConcurrentActivityTaskPollers:        2,
-		MaxConcurrentLocalActivityExecutionSize: 512,
+		StickyScheduleToStartTimeout:     time.Second,
+		WorkerStopTimeout:                drainPatience,
+		MaxConcurrentWorkflowTaskPollers: 2,
+		MaxConcurrentActivityTaskPollers: 2,
+		// Each run has one, and those of flows that hang leave room for others.
+		MaxConcurrentLocalActivityExecutionSize: 2 * capacity,
+		MaxConcurrentActivityExecutionSize:      2 * capacity,
 		DisableRegistrationAliasing:             true,
 	})
 	workflows.Register(w, x)

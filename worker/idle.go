@@ -64,7 +64,7 @@ func (r *relay) doze(ctx context.Context) {
 func (r *relay) busy() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.open)+len(r.lost)+len(r.unstarted) > 0 || r.down.Load() || r.sealing()
+	return len(r.shares.open)+len(r.lost)+len(r.unstarted) > 0 || r.down.Load() || r.sealing()
 }
 
 // nothing looks whether the cell has nothing to do: no event and no command
@@ -74,6 +74,9 @@ func (r *relay) nothing(ctx context.Context) (idle bool, wakeAt *time.Time, err 
 	if pending, err := r.pending(ctx); err != nil || pending {
 		return false, nil, err
 	}
+	if more, err := r.mayStart(ctx); err != nil || more {
+		return false, nil, err
+	}
 	open, err := r.cell.Work().OpenRuns(ctx)
 	if err != nil {
 		return false, nil, err
@@ -81,7 +84,7 @@ func (r *relay) nothing(ctx context.Context) (idle bool, wakeAt *time.Time, err 
 	carriers := make(map[string]bool, len(open))
 	soon := time.Now().Add(shortestSleep)
 	for _, run := range open {
-		if run.State != store.RunWaiting || run.Carrier == "" || run.DueAt == nil || run.DueAt.Before(soon) {
+		if run.State != store.RunWaiting || run.DueAt == nil || run.DueAt.Before(soon) {
 			return false, nil, nil
 		}
 		if wakeAt == nil || run.DueAt.Before(*wakeAt) {

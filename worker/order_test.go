@@ -55,7 +55,7 @@ func TestOrder(t *testing.T) {
 	turn := func() {
 		// The engine is away, so that carriers stay where they can be counted.
 		b.down.Store(false)
-		require.NoError(t, b.startTurns(t.Context()))
+		require.NoError(t, b.startWaiting(t.Context()))
 	}
 	turn()
 	require.Equal(t, []int64{1, 3, 4}, b.waiting(), "nobody's turn has come")

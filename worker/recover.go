@@ -22,6 +22,8 @@ const (
 	// askAtOnce bounds the questions to the engine, and the take-overs, that are
 	// under way together.
 	askAtOnce = 16
+	// takeUpAtOnce bounds the runs of the process before that one pass takes up.
+	takeUpAtOnce = 4 * carrierSize
 	// listPage is how many carriers one answer of the engine lists.
 	listPage = 1000
 )
@@ -33,8 +35,13 @@ var live = []string{store.RunPending, store.RunRunning, store.RunWaiting}
 // holds a lock on its directory while it lives. So runs that were under way get
 // a new carrier at once, instead of waiting for the engine to notice; the
 // former carriers are fenced by the epoch. Runs that wait stay with their
-// carriers when the engine still has them.
+// carriers when the engine still has them, and runs without a carrier in their
+// lines. Those of the flow that has least come first, and what comes in meanwhile
+// does not wait for all of them.
 func (r *relay) recover(ctx context.Context) error {
+	if err := r.lineUp(ctx); err != nil {
+		return err
+	}
 	open, err := r.cell.Work().OpenRuns(ctx)
 	if err != nil {
 		return err
@@ -58,8 +65,21 @@ func (r *relay) recover(ctx context.Context) error {
 	if len(take) > 0 {
 		r.logger.InfoContext(ctx, "taking up the runs of the process before", "runs", len(take), "waiting", len(open)-len(take))
 	}
-	r.takeOver(ctx, take)
+	count := make(map[string]int)
+	for _, run := range take {
+		count[run.Flow]++
+		r.follow([]store.Run{{ID: run.ID, Flow: run.Flow}})
+	}
+	slices.SortStableFunc(take, func(a, b store.Run) int { return count[a.Flow] - count[b.Flow] })
+	r.left = take
 	return nil
+}
+
+// takeUp takes over some of the runs that the process before left.
+func (r *relay) takeUp(ctx context.Context) {
+	some := r.left[:min(takeUpAtOnce, len(r.left))]
+	r.left = r.left[len(some):]
+	r.takeOver(ctx, some)
 }
 
 // reconcile takes up the open runs whose carrier has ended without them, such
@@ -103,18 +123,18 @@ func (r *relay) recount(open []store.Run) {
 		busy[run.ID] = run.State != store.RunWaiting
 	}
 	r.mu.Lock()
-	maps.DeleteFunc(r.open, func(id string, _ struct{}) bool { return !busy[id] })
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	for id := range r.shares.open {
+		if !busy[id] {
+			r.shares.drop(id)
+		}
+	}
 }
 
 // gone tells which of the carriers the engine has no running workflow for.
 func (r *relay) gone(ctx context.Context, carriers map[string]bool) (map[string]bool, error) {
 	out := make(map[string]bool)
 	ask := maps.Clone(carriers)
-	if ask[""] { // The run was between two carriers.
-		out[""] = true
-		delete(ask, "")
-	}
 	if len(ask) > askAtOnce {
 		if err := r.withoutRunning(ctx, ask); err != nil {
 			return nil, err
@@ -232,10 +252,14 @@ func (r *relay) again(ids ...string) {
 }
 
 // takeLost empties the list of runs that need a new carrier. Each gets one of
-// its own: what went wrong with it does not concern others.
+// its own: what went wrong with it does not concern others. Those that the process
+// before left get theirs anyway: their former carriers only asked too early.
 func (r *relay) takeLost() []store.Run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, run := range r.left {
+		delete(r.lost, run.ID)
+	}
 	out := make([]store.Run, 0, len(r.lost))
 	for id := range r.lost {
 		out = append(out, store.Run{ID: id})

@@ -40,29 +40,26 @@ type relay struct {
 	engine       client.Client
 	executor     *activities.Executor
 	logger       *slog.Logger
-	capacity     int
 
 	bell chan struct{}
 	// down says that the engine did not take the last carriers: nothing more is
 	// taken from the inbox until it does, so that what piles up stays there.
-	down atomic.Bool
-	// ordered: there are runs with an order key. turns: one of them may have
-	// ended, and another's turn have come.
-	ordered, turns atomic.Bool
-	troubles       troubles
+	down     atomic.Bool
+	troubles troubles
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
-	// rest and stills are the relay's goroutine's alone.
+	// rest and stills are the relay's goroutine's alone, and so is left: the runs of
+	// the process before that are still to be taken up.
 	rest    rest
 	stills  map[string]still
 	stilled time.Time
+	left    []store.Run
 
 	// begun are the runs that are ahead of their carriers.
 	begun sync.WaitGroup
 
-	mu sync.Mutex
-	// open are the runs that are being worked on; one that waits is not.
-	open map[string]struct{}
+	mu     sync.Mutex
+	shares *shares
 	// lost are runs that need a new carrier.
 	lost map[string]struct{}
 	// unstarted are carriers, by id, that are committed but that the engine
@@ -75,9 +72,9 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 		capacity = defaultCapacity
 	}
 	return &relay{
-		organization: organization, cell: cell, data: data, engine: engine, capacity: capacity, logger: logger,
+		organization: organization, cell: cell, data: data, engine: engine, logger: logger,
 		bell: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
-		open: make(map[string]struct{}), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
+		shares: newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
 	}
 }
 
@@ -119,12 +116,14 @@ func (r *relay) run(ctx context.Context) {
 		}
 		more := recovered && r.pass(ctx)
 		if more {
-			continue
+			r.ring() // The sweep has its turn in a flood, too.
 		}
 		select {
 		case <-ctx.Done():
 		case <-r.bell:
-			r.gather(ctx)
+			if !more {
+				r.gather(ctx)
+			}
 		case <-sweep.C:
 			r.sweep(ctx)
 			if recovered {
@@ -145,36 +144,44 @@ func (r *relay) run(ctx context.Context) {
 
 // sweep tries again what did not succeed before.
 func (r *relay) sweep(ctx context.Context) {
+	r.mu.Lock()
+	r.shares.stir() // A limit may have been raised.
+	r.mu.Unlock()
 	r.startAll(ctx, r.waitingForStart())
 	if lost := r.takeLost(); len(lost) > 0 {
 		r.takeOver(ctx, lost)
 	}
 }
 
-// pass applies pending commands, then starts runs for pending events. It
-// reports whether there is more to do at once.
+// pass takes up some of the runs that were left, applies pending commands, then
+// starts runs for pending events, then those that waited. It reports whether there
+// is more to do at once.
 func (r *relay) pass(ctx context.Context) (more bool) {
+	r.takeUp(ctx)
 	r.troubles.about(ctx, "apply commands", r.applyCommands(ctx))
-	r.troubles.about(ctx, "start the runs whose turn it is", r.startTurns(ctx))
 	more, err := r.takeEvents(ctx)
-	return r.troubles.about(ctx, "take events from the inbox", err) && more
+	more = r.troubles.about(ctx, "take events from the inbox", err) && more
+	r.troubles.about(ctx, "start the runs that waited", r.startWaiting(ctx))
+	return more || len(r.left) > 0
 }
 
 func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
-	room := r.capacity - r.openCount()
-	if room <= 0 || r.down.Load() {
+	if r.down.Load() {
 		return false, nil
 	}
 	cursor, err := r.cell.Work().Cursor(ctx, store.CursorEvents)
 	if err != nil {
 		return false, err
 	}
-	most := min(takeAtOnce, room)
-	events, err := r.cell.Door().EventsAfter(ctx, cursor, most)
+	events, err := r.cell.Door().EventsAfter(ctx, cursor, takeAtOnce)
 	if err != nil || len(events) == 0 {
 		return false, err
 	}
 	r.rest.worked()
+	admitted, err := r.admit(ctx, events)
+	if err != nil {
+		return false, err
+	}
 	runs := make([]store.Run, 0, len(events))
 	drafts := make([]store.AuditDraft, 0, len(events))
 	for _, ev := range events {
@@ -193,18 +200,15 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		runs = append(runs, run)
 		drafts = append(drafts, store.AuditDraft{Actor: ev.ID, Action: "run.started", Target: run.ID, Namespace: run.Namespace})
 	}
-	assign(runs)
+	assignThose(runs, admitted)
 	if err := r.cell.Work().StartRuns(ctx, runs, events[len(events)-1].Seq, drafts); err != nil {
 		return false, err
 	}
 	crash.At(crash.RunsKept)
-	held, err := r.held(ctx, runs)
-	if err != nil {
-		return false, err
-	}
+	r.line(events, admitted)
 	carried := runs[:0:0]
 	for i, run := range runs {
-		if held[run.ID] {
+		if !admitted[i] {
 			continue
 		}
 		r.follow(runs[i : i+1])
@@ -215,7 +219,23 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		carried = append(carried, run)
 	}
 	r.startAll(ctx, carriersOf(carried, false))
-	return len(events) == most && !r.down.Load(), nil
+	return len(events) == takeAtOnce && !r.down.Load(), nil
+}
+
+// assignThose gives carriers to the runs that are admitted, and none to the others.
+func assignThose(runs []store.Run, admitted []bool) {
+	those := make([]store.Run, 0, len(runs))
+	for i, run := range runs {
+		if admitted[i] {
+			those = append(those, run)
+		}
+	}
+	assign(those)
+	for i := range runs {
+		if admitted[i] {
+			runs[i].Carrier, those = those[0].Carrier, those[1:]
+		}
+	}
 }
 
 // refuse ends a run that no carrier can work on, for a reason that lies in what
@@ -245,27 +265,19 @@ func (r *relay) follow(runs []store.Run) {
 	defer r.mu.Unlock()
 	for _, run := range runs {
 		if run.State != store.RunWaiting {
-			r.open[run.ID] = struct{}{}
-		}
-		if run.OrderKey != "" {
-			r.ordered.Store(true)
+			r.shares.add(run.ID, run.Flow)
 		}
 	}
 }
 
-// ended is told when this process works on a run no more, for now or for good.
+// ended is told when this process works on a run no more, for now or for good:
+// another one's turn may have come.
 func (r *relay) ended(run string) {
 	r.mu.Lock()
-	full := len(r.open) >= r.capacity
-	delete(r.open, run)
-	roomy := len(r.open) < r.capacity
+	r.shares.drop(run)
+	waited := r.shares.stir()
 	r.mu.Unlock()
-	if r.ordered.Load() {
-		// It may have been the one that others of its key wait for.
-		r.turns.Store(true)
-		r.ring()
-	}
-	if full && roomy {
+	if waited {
 		r.ring()
 	}
 }
@@ -273,5 +285,5 @@ func (r *relay) ended(run string) {
 func (r *relay) openCount() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.open)
+	return len(r.shares.open)
 }

@@ -57,11 +57,15 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 		return res, o
 	}
 	for res.Slow {
+		// The call waits for its turn: no activity waits with it.
+		if o := r.sleep(ctx, res.Wait); o.ending != proceed {
+			return res, o
+		}
 		res = task.StepResult{}
 		if o := r.regular(ctx, task.Step, req, &res); o.ending != proceed {
 			return res, o
 		}
-		if res.Slow {
+		if res.Slow && res.Wait == 0 {
 			if o := r.sleep(ctx, slowPause); o.ending != proceed {
 				return res, o
 			}

@@ -21,8 +21,8 @@ const (
 	endPatience = 2 * time.Second
 	// defaultIdle is how long an unused connector lives.
 	defaultIdle = 5 * time.Minute
-	// runsAtATime bounds what one connector does at once; more wait their turn.
-	runsAtATime = 32
+	// RunsAtATime bounds what one connector does at once; more wait their turn.
+	RunsAtATime = 64
 	// A connector that cannot be started, or whose process dies, is started
 	// again only after a while: first this, doubled each time, up to the longest.
 	firstBackoff   = 100 * time.Millisecond
@@ -142,7 +142,7 @@ func (p *Pool) slot(e Entry) (*slot, error) {
 	}
 	s, ok := p.slots[e.Manifest.Name]
 	if !ok {
-		s = &slot{pool: p, entry: e, turn: make(chan struct{}, runsAtATime)}
+		s = &slot{pool: p, entry: e, turn: make(chan struct{}, RunsAtATime)}
 		p.slots[e.Manifest.Name] = s
 	}
 	return s, nil

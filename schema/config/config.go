@@ -23,6 +23,14 @@ type Connection struct {
 	// RotationDays is after how many days its credential should be replaced; 0
 	// for the default.
 	RotationDays int `json:"rotation_days,omitempty"`
+	// MaxCalls bounds the calls that are under way at a time; 0 for the default.
+	MaxCalls int `json:"max_concurrent_calls,omitempty"`
+	// ThrottlePatience is how many seconds a call that the system does not take
+	// for now is made again before the flow is told; nil for the default, 0 for
+	// none: then nothing waits.
+	ThrottlePatience *int `json:"throttle_patience,omitempty"`
+	// Uncertain is the policy for effects with an unknown outcome; nil: ask.
+	Uncertain *Uncertain `json:"uncertain,omitempty"`
 }
 
 // Lookup is a read that tells whether an effect already happened.

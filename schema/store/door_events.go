@@ -108,14 +108,20 @@ func (t *txn) insertEvents(rows [][]any, items []*acceptance) ([]int64, error) {
 	return seqs, nil
 }
 
-const selectEvents = `SELECT seq, id, namespace, source, kind, dedupe_key, flow, flow_version, digest, payload_sealed, received_at, origin, lineage, order_key
-FROM events `
+const eventColumns = `seq, id, namespace, source, kind, dedupe_key, flow, flow_version, digest, payload_sealed, received_at, origin, lineage, order_key`
 
-func scanEvent(row scanner) (Event, error) {
+const selectEvents = "SELECT " + eventColumns + " FROM events "
+
+func scanEvent(row scanner) (Event, error) { return scanEventAnd(row) }
+
+// scanEventAnd scans further columns, too.
+func scanEventAnd(row scanner, more ...any) (Event, error) {
 	var e Event
 	var at int64
-	err := row.Scan(&e.Seq, &e.ID, &e.Namespace, &e.Source, &e.Kind, &e.DedupeKey, &e.Flow, &e.FlowVersion, &e.Digest, &e.PayloadSealed, &at,
-		&e.Origin, &e.Lineage, &e.OrderKey)
+	err := row.Scan(append([]any{
+		&e.Seq, &e.ID, &e.Namespace, &e.Source, &e.Kind, &e.DedupeKey, &e.Flow, &e.FlowVersion, &e.Digest, &e.PayloadSealed, &at,
+		&e.Origin, &e.Lineage, &e.OrderKey,
+	}, more...)...)
 	e.PayloadSealed, e.ReceivedAt = some(e.PayloadSealed), fromMicros(at)
 	return e, err
 }
@@ -132,10 +138,17 @@ func (d *Door) FindEvent(ctx context.Context, source, dedupeKey string) (Event, 
 }
 
 // EventsAfter lists events in the order of their sequence numbers. Whoever
-// reads on from the last one misses none: numbers become visible in order.
+// reads on from the last one misses none: numbers become visible in order. Of
+// these events alone MaxRuns is set.
 func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, error) {
-	rows, err := d.s.Query(ctx, selectEvents+"WHERE seq > ? ORDER BY seq LIMIT ?", seq, max)
-	return collect("list the events", rows, err, scanEvent)
+	rows, err := d.s.Query(ctx, "SELECT "+eventColumns+", COALESCE((SELECT max_runs FROM flows WHERE id = events.flow), 0) FROM events "+
+		"WHERE seq > ? ORDER BY seq LIMIT ?", seq, max)
+	return collect("list the events", rows, err, func(row scanner) (Event, error) {
+		var most int
+		e, err := scanEventAnd(row, &most)
+		e.MaxRuns = most
+		return e, err
+	})
 }
 
 // GetEvent finds an event of the namespace.

@@ -86,18 +86,34 @@ func (t *txn) stop(model any, from, to string, some int) error {
 	})
 }
 
-// SetFlowState sets a flow's state.
-func (d *Door) SetFlowState(ctx context.Context, namespace, id, state string, a AuditDraft) error {
-	return d.s.w.do(ctx, "set the flow's state", func(t *txn) error {
+// ChangeFlow changes a flow's state or limit, with an entry for each.
+func (d *Door) ChangeFlow(ctx context.Context, namespace, id string, c FlowChange, audit ...AuditDraft) error {
+	return d.s.w.do(ctx, "change the flow", func(t *txn) error {
 		err := t.change(func(db bun.IDB) query {
-			return db.NewUpdate().Model((*Flow)(nil)).Set("state = ?", state).Set("updated_at = ?", now()).
-				Where("id = ? AND namespace = ?", id, namespace)
+			q := db.NewUpdate().Model((*Flow)(nil)).Set("updated_at = ?", now()).Where("id = ? AND namespace = ?", id, namespace)
+			if c.State != "" {
+				q = q.Set("state = ?", c.State)
+			}
+			if c.MaxRuns != nil {
+				q = q.Set("max_runs = ?", *c.MaxRuns)
+			}
+			return q
 		})
 		if err != nil {
 			return err
 		}
-		t.audit(a)
+		t.audit(audit...)
 		return nil
+	})
+}
+
+// FlowLimit is how many runs of the flow, of any namespace, are worked on at a
+// time; 0 for no limit of its own.
+func (d *Door) FlowLimit(ctx context.Context, id string) (int, error) {
+	rows, err := d.s.Query(ctx, "SELECT max_runs FROM flows WHERE id = ?", id)
+	return single("find the flow", rows, err, func(row scanner) (int, error) {
+		var most int
+		return most, row.Scan(&most)
 	})
 }
 

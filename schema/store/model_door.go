@@ -72,10 +72,19 @@ type Flow struct {
 	Namespace string
 	Name      string
 	// Latest is the number of the newest version.
-	Latest    int
-	State     string
+	Latest int
+	State  string
+	// MaxRuns is how many of its runs are worked on at a time; 0 for no limit of
+	// its own.
+	MaxRuns   int
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// FlowChange is what changes of a flow; what is empty stays as it is.
+type FlowChange struct {
+	State   string
+	MaxRuns *int
 }
 
 // FlowVersion is an immutable flow document.
@@ -127,6 +136,8 @@ type Event struct {
 	// OrderKey: the run waits for those of earlier events with the same key;
 	// empty for no order.
 	OrderKey string
+	// MaxRuns is its flow's limit, where it was read with the event.
+	MaxRuns int
 }
 
 // Command is what a person asked of a run, or did to a credential. Seq orders

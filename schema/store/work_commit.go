@@ -187,11 +187,14 @@ func (t *txn) putSteps(owners []*holding, steps [][]Step) error {
 	return nil
 }
 
-// An effect's identity does not change, and one that is done stays done.
+// An effect's identity does not change, and one that is done stays done. Each call
+// has one attempt: of two processes that both mean to make the next one, the
+// second is refused, and so is what a former attempt came to (invariant 7).
 const effectConflict = `ON CONFLICT (run, key) DO UPDATE SET epoch = excluded.epoch, attempts = excluded.attempts,
 updated_at = excluded.updated_at, owner = excluded.owner, state = excluded.state, outcome_sealed = excluded.outcome_sealed
 WHERE effects.id = excluded.id AND effects.digest = excluded.digest AND effects.idempotency_key = excluded.idempotency_key
-AND (effects.state <> 'done' OR excluded.state = 'done')`
+AND (effects.state <> 'done' OR excluded.state = 'done')
+AND (excluded.attempts > effects.attempts OR excluded.attempts = effects.attempts AND excluded.owner = effects.owner)`
 
 var effectRows = database.NewBulk("effects", effectConflict,
 	database.Column{Name: "run", Type: database.Int},

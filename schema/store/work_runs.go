@@ -64,21 +64,9 @@ func (w *Work) GetRun(ctx context.Context, namespace, id string) (Run, error) {
 	return single("find the run", rows, err, scanRun)
 }
 
-// OpenRuns lists the runs that are pending, running or waiting, oldest first,
-// without those that wait for an earlier one of their key.
+// OpenRuns lists the runs that have a carrier and have not ended, oldest first.
 func (w *Work) OpenRuns(ctx context.Context) ([]Run, error) {
-	// The condition is the index's own, word for word.
-	rows, err := w.s.Query(ctx, selectRuns+"WHERE ended_at = 0 AND (order_key = '' OR seq IN ("+firstOfKeys+")) ORDER BY seq")
-	return collect("list the runs", rows, err, scanRun)
-}
-
-// firstOfKeys are the runs that others of their key wait for.
-const firstOfKeys = "SELECT MIN(seq) FROM runs WHERE order_key <> '' AND (ended_at = 0 OR state = 'uncertain') GROUP BY order_key"
-
-// FirstOfKeys lists, of the runs with an order key, the pending one whose turn
-// it is, for each key that has one. A key whose run is uncertain has none.
-func (w *Work) FirstOfKeys(ctx context.Context) ([]Run, error) {
-	rows, err := w.s.Query(ctx, selectRuns+"WHERE seq IN ("+firstOfKeys+") AND state = ? ORDER BY seq", RunPending)
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE "+carried+" ORDER BY seq")
 	return collect("list the runs", rows, err, scanRun)
 }
 

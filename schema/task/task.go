@@ -197,7 +197,8 @@ type StepResult struct {
 	Branch string `json:"branch,omitempty"`
 	// Wait is how long to wait from now: for enter of a wait, for catch with
 	// Retry, for timeout. The journal keeps the instant, so that the same
-	// question asked later is answered with what is left, or with zero.
+	// question asked later is answered with what is left, or with zero. With Slow,
+	// it is how long to wait before the step is asked for again.
 	Wait time.Duration `json:"wait,omitempty"`
 	// Count is the size of a for's collection, for enter.
 	Count int `json:"count,omitempty"`
@@ -210,7 +211,8 @@ type StepResult struct {
 	Retry  bool `json:"retry,omitempty"`
 	// Fault: the step failed with an error of the specification.
 	Fault *Fault `json:"fault,omitempty"`
-	// Slow: the call is still live; ask again with the regular activity.
+	// Slow: the call is still live, or waits for its turn; ask again with the
+	// regular activity.
 	Slow bool `json:"slow,omitempty"`
 	// Stopped: this carrier no longer works on the run (fenced, canceled, or
 	// parked as uncertain); it ends the run's coroutine and records nothing.

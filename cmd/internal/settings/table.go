@@ -43,7 +43,7 @@ func table() []setting {
 		{name: "cell-memory", fallback: "1024", doc: "Memory of a cell in MiB: of all its processes together where cell-cgroups can hold it, else of its worker. From 128 to 1048576.", check: number(leastMemory, mostMemory)},
 		{name: "cell-processes", fallback: "1024", doc: "Processes and threads of a cell, where cell-cgroups can hold it. From 64 to 65536.", check: number(leastProcesses, mostProcesses)},
 		{name: "cell-cpu-weight", fallback: "50", doc: "A cell's share of processor time when there is too little; other processes have 100. From 1 to 10000; without cell-cgroups, where it becomes a nice value, more than 100 is 100.", check: number(1, mostWeight)},
-		{name: "cell-runs", fallback: "1024", doc: "Runs that a cell carries at a time; further events wait in its inbox. From 1 to 100000.", check: number(1, mostRuns)},
+		{name: "cell-runs", fallback: "1024", doc: "Runs that a cell carries at a time, a flow alone half of them; further ones wait on disk. From 1 to 100000.", check: number(1, mostRuns)},
 		{name: "cell-disk", fallback: "10240", doc: "What a cell's databases may take in MiB: then it takes nothing new in, and answers 507. From 1; 0 for no bound.", check: number(0, mostMemory)},
 		{name: "cell-cgroups", doc: "Delegated cgroup directories, separated by commas, in which each cell gets a group of its own: one of version 2, or one of each controller of version 1.", check: directories},
 		{name: "plaintext-credentials", fallback: "true", doc: "Also take credentials in clear, sealed on arrival; false takes those sealed by the client only.", check: oneOf("true", "false")},

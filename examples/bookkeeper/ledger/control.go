@@ -24,6 +24,9 @@ type Control struct {
 	StallMS int `json:"stall_ms,omitempty"`
 	// Fail answers with this status (400 to 599) instead of the true one.
 	Fail int `json:"fail,omitempty"`
+	// RetryAfter goes with Fail: the seconds that a caller is asked to wait; 0: it
+	// is not told.
+	RetryAfter int `json:"retry_after,omitempty"`
 	// Drop closes the connection instead of answering.
 	Drop bool `json:"drop,omitempty"`
 	// When is before (default) or after the bill is recorded.
@@ -38,6 +41,8 @@ func (c Control) check() error {
 		return errors.New("stall_ms must be between 0 and 600000")
 	case c.Fail != 0 && (c.Fail < 400 || c.Fail > 599):
 		return errors.New("fail must be a status between 400 and 599")
+	case c.RetryAfter < 0 || c.RetryAfter > 86_400 || c.RetryAfter > 0 && c.Fail == 0:
+		return errors.New("retry_after must be between 0 and 86400, and goes with fail")
 	case c.When != "" && c.When != Before && c.When != After:
 		return errors.New("when must be before or after")
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -160,6 +161,9 @@ func (h *handler) strike(w http.ResponseWriter, fault *Control) bool {
 		panic(http.ErrAbortHandler) // the documented way to close a connection without an answer
 	}
 	if fault.Fail != 0 {
+		if fault.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(fault.RetryAfter))
+		}
 		problem(w, fault.Fail, "", "failing as ordered")
 		return true
 	}
