@@ -13,9 +13,9 @@ import (
 
 // Namespace is an environment inside an organization.
 type Namespace struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	CreatedAt time.Time `json:"created_at"`
+	ID            string     `json:"id"`
+	Name          string     `json:"name"`
+	CreatedAt     time.Time  `json:"created_at"`
 	RetentionDays int        `json:"retention_days" doc:"Days after the end of a run after which its event, with the payload, its steps, effects and result are removed; 0 for never, the default."`
 	RetentionFrom *time.Time `json:"retention_from,omitempty" doc:"Nothing is removed before this: a day after a retention was set or shortened."`
 }

@@ -18,9 +18,9 @@ const (
 	CodeNotFound        Code = "not_found"
 	CodeConflict        Code = "conflict"
 	// CodeGone: it was removed at the end of its retention, if there ever was one.
-	CodeGone            Code = "gone"
-	CodeTooLarge        Code = "too_large"
-	CodeRateLimited     Code = "rate_limited"
+	CodeGone        Code = "gone"
+	CodeTooLarge    Code = "too_large"
+	CodeRateLimited Code = "rate_limited"
 	// CodeFull: a bound on what is kept is reached.
 	CodeFull        Code = "full"
 	CodeUnavailable Code = "unavailable"
