@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// lookBatch bounds the events that are looked at, and removed, at a time.
-	lookBatch = 100
+	// lookBatch bounds the events that are looked at, and removed, at a time: who
+	// sends one meanwhile waits for no more than that, some milliseconds.
+	lookBatch = 32
 	// lookBytes bounds the payloads that one transaction removes, but for one event.
 	lookBytes = 8 << 20
 )

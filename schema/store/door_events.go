@@ -41,14 +41,24 @@ func (d *Door) AcceptEvent(ctx context.Context, e Event, a AuditDraft) (stored E
 		return Event{}, false, err
 	}
 	if item.duplicate {
-		if item.removed != "" {
-			return Event{ID: item.removed}, true, nil
-		}
-		// Only its number is known by now.
-		stored, err = d.bySeq(ctx, item.event.Seq)
+		stored, err = d.earlier(ctx, item)
 		return stored, true, err
 	}
 	return item.event, false, nil
+}
+
+// earlier finds the event that one repeats, of which only its number, or its id,
+// is known by now.
+func (d *Door) earlier(ctx context.Context, item *acceptance) (Event, error) {
+	if item.removed != "" {
+		return Event{ID: item.removed}, nil
+	}
+	stored, err := d.bySeq(ctx, item.event.Seq)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		// It has been removed since.
+		return d.seen(ctx, item.event.DedupeKey)
+	}
+	return stored, err
 }
 
 var eventRows = database.NewBulk("events", "ON CONFLICT (source, dedupe_key) DO NOTHING",

@@ -28,30 +28,26 @@ type Disposition struct {
 // removed meanwhile.
 func (d *Door) ReplayEvent(ctx context.Context, e Event, by string, a AuditDraft) (Event, error) {
 	stamp(&e.ReceivedAt)
-	repeated, removed := false, ""
+	var item *acceptance
 	err := d.s.w.do(ctx, "replay the event", func(t *txn) error {
 		// Invariant 7: a lineage goes as a whole, and so does its ledger. Nothing
 		// is added to one that went since the caller looked.
 		if err := t.stillThere(e.Origin); err != nil {
 			return err
 		}
-		item := &acceptance{event: e, draft: a}
+		item = &acceptance{event: e, draft: a}
 		if err := t.accept([]*acceptance{item}); err != nil {
 			return err
 		}
-		e.Seq, repeated, removed = item.event.Seq, item.duplicate, item.removed
 		return t.dispose(Disposition{Event: e.Origin, Kind: DispositionReplayed, By: by, At: e.ReceivedAt})
 	})
 	if err != nil {
 		return Event{}, err
 	}
-	switch {
-	case removed != "":
-		return Event{ID: removed}, nil
-	case repeated:
-		return d.bySeq(ctx, e.Seq)
+	if item.duplicate {
+		return d.earlier(ctx, item)
 	}
-	return e, nil
+	return item.event, nil
 }
 
 func (t *txn) stillThere(event string) error {

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"testing"
@@ -331,5 +333,71 @@ func TestSweepsAreClaimed(t *testing.T) {
 		require.Equal(t, []string{org}, claim(due.Add(2*time.Minute)))
 		require.NoError(t, c.SetOrganizationState(ctx, org, store.OrganizationSuspended, draft("organization.suspend", org)))
 		require.Empty(t, claim(at.Add(100*time.Hour)))
+	})
+}
+
+// What is removed makes room: for what comes, in the same files, and, on SQLite,
+// below the bound of the cell at once. On PostgreSQL autovacuum does what the
+// test asks for.
+func TestRemovedRoomIsUsedAgain(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		_, made := b.Provision(t)
+		api, cell := storetest.Open(t, made.API, store.SideAPI), storetest.Open(t, made.Cell, store.SideCell)
+		ctx, d, w := t.Context(), api.Door(), cell.Work()
+		n := retained(t, d)
+		sides := map[string]*sql.DB{"door": b.Administrator(t, made, "door"), "work": b.Administrator(t, made, "work")}
+		taken := func() (sum int64) {
+			for side, db := range sides {
+				query := "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+				if b.Name == "postgres" {
+					query = "SELECT SUM(pg_total_relation_size(quote_ident(tablename)::regclass)) FROM pg_tables WHERE schemaname = '" + side + "' AND tablename <> 'audit'"
+				}
+				var size int64
+				require.NoError(t, db.QueryRowContext(ctx, query).Scan(&size))
+				sum += size
+			}
+			return sum
+		}
+		const events = 80
+		fill := func(round string) {
+			for i := range events {
+				e := event("src_1", digest(fmt.Sprint(round, i)))
+				e.Namespace, e.PayloadSealed = n.ID, make([]byte, 15000)
+				_, _ = rand.Read(e.PayloadSealed)
+				e, _, err := d.AcceptEvent(ctx, e, store.AuditDraft{Actor: "a", Action: "b"})
+				require.NoError(t, err)
+				ended(t, w, e, store.RunCompleted, 20)
+			}
+		}
+		clear := func() {
+			for {
+				heads, err := d.HeadsAfter(ctx, 0, 50)
+				require.NoError(t, err)
+				if len(heads) == 0 {
+					break
+				}
+				require.NoError(t, d.Remove(ctx, store.Removal{Namespace: n, Before: at, Events: heads}, draft("events.remove", n.ID)))
+			}
+			removeAll(t, w, d)
+			_, err := d.SettleRemovals(ctx, 1<<40, 1<<20)
+			require.NoError(t, err)
+		}
+		fill("first")
+		full := taken()
+		if b.Name == "sqlite" {
+			wantCode(t, schema.CodeFull, api.Room(full/2).Check(ctx))
+		}
+		clear()
+		if b.Name == "sqlite" {
+			require.NoError(t, api.Room(full/2).Check(ctx), "the cell may take events again")
+		}
+		for _, db := range sides {
+			if b.Name == "postgres" {
+				_, err := db.ExecContext(ctx, "VACUUM")
+				require.NoError(t, err)
+			}
+		}
+		fill("second")
+		require.Less(t, taken(), full+full/6, "what was removed is used again")
 	})
 }
