@@ -9,79 +9,110 @@ import (
 )
 
 const (
-	// lookBatch bounds the events that are looked at, and removed, at a time: who
-	// sends one meanwhile waits for no more than that, some milliseconds.
-	lookBatch = 32
-	// lookBytes bounds the payloads that one transaction removes, but for one event.
-	lookBytes = 8 << 20
+	// lookBatch bounds the events that are looked at in one go.
+	lookBatch = 200
+	// removeBatch and removeBytes bound the events, and their payloads, that one
+	// transaction removes: who sends one meanwhile waits for no more than that, some
+	// milliseconds. A single event may be larger.
+	removeBatch = 32
+	removeBytes = 8 << 20
 )
 
-// namespace removes what is past its time in a namespace: first what had to stay
-// when it was looked at before, then what was not looked at yet, oldest first.
+// namespace removes what is past its time in a namespace: first what was not
+// looked at yet, oldest first, then what had to stay when it was.
 func (w *sweep) namespace(ctx context.Context, n store.Namespace) error {
 	before := w.s.now().AddDate(0, 0, -n.RetentionDays)
+	if err := w.unseen(ctx, n, before); err != nil {
+		return err
+	}
 	for at := int64(0); ; {
 		held, err := w.cell.Door().HeldAfter(ctx, n.ID, at, lookBatch)
 		if err != nil || len(held) == 0 {
-			if err != nil {
-				return err
-			}
-			break
+			return err
 		}
-		held = light(held)
 		at = held[len(held)-1].Seq
-		if err := w.batch(ctx, n, before, held, 0); err != nil {
+		if err := w.batches(ctx, n, before, held, true); err != nil {
 			return err
 		}
 	}
+}
+
+// unseen looks at events that were never looked at, and goes on where it was. Its
+// error is errTurn when others are to be swept, too.
+func (w *sweep) unseen(ctx context.Context, n store.Namespace, before time.Time) error {
 	last, err := w.cell.Door().LastSweep(ctx, n.ID)
 	if err != nil {
 		return err
 	}
-	for at := last.Seq; ; {
+	at := last.Seq
+	more := true
+	for more {
+		begun := time.Now()
 		heads, err := w.cell.Door().HeadsAfter(ctx, at, lookBatch)
 		if err != nil {
 			return err
 		}
-		whole := len(heads) == lookBatch
+		more = len(heads) == lookBatch
 		// No run has ended before its event came.
 		if i := slices.IndexFunc(heads, func(e store.EventHead) bool { return e.ReceivedAt.After(before) }); i >= 0 {
-			heads, whole = heads[:i], false
+			heads, more = heads[:i], false
 		}
 		if len(heads) == 0 {
-			return nil
-		}
-		if cut := light(heads); len(cut) < len(heads) {
-			heads, whole = cut, true
+			break
 		}
 		at = heads[len(heads)-1].Seq
 		own := slices.DeleteFunc(heads, func(e store.EventHead) bool { return e.Namespace != n.ID })
-		if err := w.batch(ctx, n, before, own, at); err != nil || !whole {
+		if len(own) > 0 {
+			err = w.batches(ctx, n, before, own, false)
+		} else {
+			err = w.pace(ctx, begun)
+		}
+		if err != nil {
+			return err
+		}
+		if time.Since(w.begun) > sweepTurn {
+			break
+		}
+	}
+	if at > last.Seq {
+		if err := w.cell.Door().Remove(ctx, store.Removal{Namespace: n, Seq: at}, store.AuditDraft{}); err != nil {
 			return err
 		}
 	}
+	if more {
+		return errTurn
+	}
+	return nil
 }
 
-// light is as many of the first events as may go in one transaction.
-func light(heads []store.EventHead) []store.EventHead {
-	sum := int64(0)
-	for i, e := range heads {
-		if sum += e.Size; sum > lookBytes && i > 0 {
-			return heads[:i]
+// batches removes events of the namespace in transactions that are short.
+func (w *sweep) batches(ctx context.Context, n store.Namespace, before time.Time, heads []store.EventHead, again bool) error {
+	for len(heads) > 0 {
+		size, sum := 0, int64(0)
+		for size < min(len(heads), removeBatch) && (size == 0 || sum+heads[size].Size <= removeBytes) {
+			sum += heads[size].Size
+			size++
 		}
+		if err := w.batch(ctx, n, before, heads[:size], again); err != nil {
+			return err
+		}
+		heads = heads[size:]
 	}
-	return heads
+	return nil
 }
 
 // batch removes those of the events that are past their time, and keeps the others
-// in mind. seq is the last number that was looked at.
-func (w *sweep) batch(ctx context.Context, n store.Namespace, before time.Time, heads []store.EventHead, seq int64) error {
+// in mind, if they are not already because they are looked at again.
+func (w *sweep) batch(ctx context.Context, n store.Namespace, before time.Time, heads []store.EventHead, again bool) error {
 	begun := time.Now()
 	r, err := w.decide(ctx, n, before, heads)
 	if err != nil {
 		return err
 	}
-	r.Seq = seq
+	if len(r.Events) == 0 && again {
+		return w.pace(ctx, begun)
+	}
+	r.Seq = heads[len(heads)-1].Seq
 	draft, err := w.entry(n, before, len(r.Events))
 	if err != nil {
 		return err
@@ -103,9 +134,6 @@ func (w *sweep) batch(ctx context.Context, n store.Namespace, before time.Time, 
 // removed as a whole, or none of it.
 func (w *sweep) decide(ctx context.Context, n store.Namespace, before time.Time, heads []store.EventHead) (store.Removal, error) {
 	r := store.Removal{Namespace: n, Before: before}
-	if len(heads) == 0 {
-		return r, nil
-	}
 	var roots []string
 	for _, e := range heads {
 		roots = append(roots, e.Root())

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -15,15 +16,17 @@ const (
 	sweepEvery = 24 * time.Hour
 	// sweepAgain is the pause after one that failed.
 	sweepAgain = time.Hour
-	// sweepLease is how long a sweep is its process's, unless it says that it
-	// goes on.
+	// sweepTurn is how long one organization is swept before others are, that are
+	// due, too.
+	sweepTurn = time.Minute
+	// sweepLease is how long a sweep is its process's, should that die.
 	sweepLease = 10 * time.Minute
-	// sweepsAtOnce bounds the organizations that one look claims; they are swept
-	// one after the other.
-	sweepsAtOnce = 16
 	// settleBatch bounds the removed events that one transaction forgets.
 	settleBatch = 500
 )
+
+// errTurn ends a sweep that has had its turn; it goes on after the others.
+var errTurn = errors.New("the sweep goes on after others")
 
 // sweeper removes what is past its retention from the doors of all cells: each
 // organization's once a day, by one of the processes that look.
@@ -42,38 +45,44 @@ func (s *Server) sweeper() {
 	}
 }
 
-// sweepDue sweeps the organizations whose time has come, and can be ended anywhere:
-// what is claimed and not swept is claimed again when the lease has ended.
+// sweepDue sweeps the organizations whose time has come, one after the other. It
+// can be ended anywhere: what is claimed and not swept is claimed again when the
+// lease has ended.
 func (s *Server) sweepDue(ctx context.Context) error {
-	until := s.now().Add(sweepLease)
-	due, err := s.config.Control.ClaimSweeps(ctx, s.now(), until, sweepsAtOnce)
-	if err != nil {
-		return err
-	}
-	for _, org := range due {
-		w := &sweep{s: s, org: org, until: until}
-		err := w.run(ctx)
+	for {
+		until := s.now().Add(sweepLease).Truncate(time.Microsecond)
+		org, err := s.config.Control.ClaimSweep(ctx, s.now(), until)
+		if err != nil || org == "" {
+			return err
+		}
+		w := &sweep{s: s, org: org, begun: time.Now()}
+		err = w.run(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // The server is closed.
 		}
 		next := s.now().Add(sweepEvery)
-		if err != nil {
+		switch {
+		case errors.Is(err, errTurn):
+			next = s.now()
+		case err != nil:
 			s.log.WarnContext(ctx, "what is past its retention could not be removed; it is tried again", "organization", org, "error", err)
 			next = s.now().Add(sweepAgain)
 		}
-		err = s.config.Control.MoveSweep(ctx, org, w.until, next)
+		if w.removed > 0 {
+			s.log.InfoContext(ctx, "events past their retention were removed", "organization", org, "events", w.removed)
+		}
+		err = s.config.Control.MoveSweep(ctx, org, until, next)
 		if err != nil && schema.CodeOf(err) != schema.CodeConflict {
 			return err
 		}
 	}
-	return nil
 }
 
 // sweep is one look at one organization.
 type sweep struct {
 	s     *Server
 	org   string
-	until time.Time
+	begun time.Time
 	cell  *cell
 	// removed counts the events of this sweep.
 	removed int
@@ -100,9 +109,6 @@ func (w *sweep) run(ctx context.Context) error {
 		if err := w.namespace(ctx, n); err != nil {
 			return err
 		}
-	}
-	if w.removed > 0 {
-		w.s.log.InfoContext(ctx, "events past their retention were removed", "organization", w.org, "events", w.removed)
 	}
 	return w.tell(ctx)
 }
@@ -139,8 +145,7 @@ func (w *sweep) tell(ctx context.Context) error {
 	return w.s.wake(ctx, w.cell)
 }
 
-// pace lets others write for as long as the last batch took them the door, and
-// keeps the claim.
+// pace lets others write for as long as the last batch took them the door.
 func (w *sweep) pace(ctx context.Context, begun time.Time) error {
 	rest := time.NewTimer(max(time.Since(begun), time.Millisecond))
 	defer rest.Stop()
@@ -148,17 +153,8 @@ func (w *sweep) pace(ctx context.Context, begun time.Time) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-rest.C:
-	}
-	now := w.s.now()
-	if w.until.Sub(now) > sweepLease/2 {
 		return nil
 	}
-	next := now.Add(sweepLease)
-	if err := w.s.config.Control.MoveSweep(ctx, w.org, w.until, next); err != nil {
-		return err
-	}
-	w.until = next
-	return nil
 }
 
 // entry is the audit entry of one batch.

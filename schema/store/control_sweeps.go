@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -16,30 +18,23 @@ func (c *Control) ScheduleSweep(ctx context.Context, org string, at time.Time) e
 	})
 }
 
-// ClaimSweeps gives the caller up to limit organizations whose sweep is due. Nobody
-// else is given one of them before until, which the caller can put off with
-// [Control.MoveSweep]: what a process that died had claimed is another's then.
-func (c *Control) ClaimSweeps(ctx context.Context, now, until time.Time, limit int) ([]string, error) {
-	var out []string
-	err := c.s.w.do(ctx, "claim sweeps", func(t *txn) error {
-		rows, err := t.Query("SELECT organization FROM cells WHERE sweep_at > 0 AND sweep_at <= ? AND state = ? ORDER BY sweep_at LIMIT ?",
-			micros(now), CellActive, limit)
-		found, err := collect("find sweeps that are due", rows, err, func(row scanner) (string, error) {
-			var org string
-			return org, row.Scan(&org)
-		})
-		if err != nil {
-			return err
+// ClaimSweep gives the caller the organization whose sweep is due for longest, or
+// an empty one. Nobody else is given it before until: what a process that died had
+// claimed is another's then.
+func (c *Control) ClaimSweep(ctx context.Context, now, until time.Time) (org string, err error) {
+	err = c.s.w.do(ctx, "claim a sweep", func(t *txn) error {
+		org = ""
+		err := t.QueryRow("SELECT organization FROM cells WHERE sweep_at > 0 AND sweep_at <= ? AND state = ? ORDER BY sweep_at LIMIT 1",
+			[]any{micros(now), CellActive}, &org)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
 		}
-		for _, org := range found {
-			if _, _, err := t.Exec("UPDATE cells SET sweep_at = ? WHERE organization = ?", micros(until), org); err != nil {
-				return err
-			}
+		if err == nil {
+			_, _, err = t.Exec("UPDATE cells SET sweep_at = ? WHERE organization = ?", micros(until), org)
 		}
-		out = found
-		return nil
+		return err
 	})
-	return out, err
+	return org, err
 }
 
 // MoveSweep sets another time for a sweep that was claimed until from. CodeConflict

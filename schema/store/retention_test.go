@@ -314,9 +314,9 @@ func TestSweepsAreClaimed(t *testing.T) {
 		for _, id := range []string{org, idle} {
 			require.NoError(t, c.CreateOrganization(ctx, store.Organization{ID: id, Name: id, State: store.OrganizationActive}, draft("organization.create", id)))
 		}
-		claim := func(now time.Time) []string {
+		claim := func(now time.Time) string {
 			t.Helper()
-			got, err := c.ClaimSweeps(ctx, now, now.Add(time.Minute), 10)
+			got, err := c.ClaimSweep(ctx, now, now.Add(time.Minute))
 			require.NoError(t, err)
 			return got
 		}
@@ -325,12 +325,12 @@ func TestSweepsAreClaimed(t *testing.T) {
 		require.NoError(t, c.ScheduleSweep(ctx, org, at.Add(2*time.Hour)))
 		require.Empty(t, claim(at.Add(time.Hour-time.Microsecond)))
 		due := at.Add(time.Hour)
-		require.Equal(t, []string{org}, claim(due))
+		require.Equal(t, org, claim(due))
 		require.Empty(t, claim(due), "it is somebody's")
 		require.NoError(t, c.MoveSweep(ctx, org, due.Add(time.Minute), due.Add(2*time.Minute)))
 		wantCode(t, schema.CodeConflict, c.MoveSweep(ctx, org, due.Add(time.Minute), due.Add(3*time.Minute)))
 		require.Empty(t, claim(due.Add(time.Minute)))
-		require.Equal(t, []string{org}, claim(due.Add(2*time.Minute)))
+		require.Equal(t, org, claim(due.Add(2*time.Minute)))
 		require.NoError(t, c.SetOrganizationState(ctx, org, store.OrganizationSuspended, draft("organization.suspend", org)))
 		require.Empty(t, claim(at.Add(100*time.Hour)))
 	})
