@@ -27,7 +27,7 @@ type estate struct {
 func (p *platform) estate(name string) *estate {
 	p.t.Helper()
 	o := p.tenant(name)
-	e := &estate{tenant: o, ids: map[string]string{"organization": o.org, "version": "1"}}
+	e := &estate{tenant: o, ids: map[string]string{"organization": o.org, "namespace": o.namespace, "version": "1"}}
 	e.ids["connection"] = o.connection("books", "bearer")
 	e.ids["flow"] = o.deploy(billing)
 	e.ids["source"], _ = o.source("shop", "billing")
@@ -75,6 +75,7 @@ func absent(route string) string {
 	for name, prefix := range map[string]schema.Prefix{
 		"organization": schema.PrefixOrganization, "connection": schema.PrefixConnection, "flow": schema.PrefixFlow,
 		"source": schema.PrefixSource, "event": schema.PrefixEvent, "run": schema.PrefixRun, "key": schema.PrefixKey,
+		"namespace": schema.PrefixNamespace,
 	} {
 		route = strings.ReplaceAll(route, "{"+name+"}", schema.NewID(prefix))
 	}
@@ -87,6 +88,7 @@ func body(id string) string {
 		"create-organization": `{"name":"x"}`,
 		"create-key":          `{"name":"x","permissions":["events:read"]}`,
 		"create-namespace":    `{"name":"next"}`,
+		"update-namespace":    `{"retention_days":30}`,
 		"create-connection":   `{"name":"next","connector":"http"}`,
 		"update-connection":   `{"state":"suspended"}`,
 		"update-flow":         `{"state":"active"}`,

@@ -64,6 +64,9 @@ func (p *platform) acts(o *tenant) map[string]func() act {
 		"create-organization": func() act { return p.by(p.admin, "POST", "/v1/organizations", `{"name":"next"}`) },
 		"create-key":          func() act { return p.by(o.all, "POST", "/v1/keys", `{"name":"k","permissions":["runs:read"]}`) },
 		"create-namespace":    func() act { return p.by(o.all, "POST", "/v1/namespaces", `{"name":"`+fresh()+`"}`) },
+		"update-namespace": func() act {
+			return p.by(o.all, "PATCH", "/v1/namespaces/"+o.newNamespace(fresh()), `{"retention_days":30}`)
+		},
 		"create-connection": func() act {
 			return p.by(o.bound, "POST", "/v1/connections", `{"name":"`+fresh()+`","connector":"http","settings":{"base_url":"https://b.example"},"use":{"hosts":["b.example"],"inject":{"scheme":"bearer"}}}`)
 		},

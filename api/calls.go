@@ -24,8 +24,9 @@ type startRun struct {
 func (s *Server) registerCalls() {
 	handle(s, huma.Operation{
 		OperationID: "start-run", Method: http.MethodPost, Path: "/v1/flows/{flow}/runs", Tags: []string{"Runs"},
-		Summary:       "Start a run of a flow's newest version",
-		Description:   "Answers when the event is on disk. The event tells which run it became.",
+		Summary: "Start a run of a flow's newest version",
+		Description: "Answers when the event is on disk. The event tells which run it became. A key of a call whose event was removed at the " +
+			"end of the namespace's retention is answered 410, and starts nothing.",
 		DefaultStatus: http.StatusAccepted,
 	}, access{scope: scopeNamespace, permission: RunsWrite}, s.startRun)
 }
@@ -44,6 +45,11 @@ func (s *Server) startRun(ctx context.Context, c *caller, in *startRun) (*Output
 		return nil, err
 	}
 	if repeated != nil {
+		if repeated.Seq == 0 {
+			// It is not made twice; whether it is the same call nobody can tell.
+			return nil, schema.Errorf(schema.CodeGone, "the Idempotency-Key was used for a call that was made, and whose event was removed at the end of the namespace's retention").
+				Advise("Use a new key for a new call.")
+		}
 		var first config.Event
 		if err := c.cell.openJSON(place.Event(c.org, repeated.ID), repeated.PayloadSealed, &first); err != nil {
 			return nil, err

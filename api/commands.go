@@ -58,7 +58,7 @@ func (s *Server) registerCommands() {
 func (s *Server) resolve(ctx context.Context, c *caller, in *resolveRun) (*Output[Commanded], error) {
 	run, err := c.cell.Work().GetRun(ctx, c.namespace.ID, in.Run)
 	if err != nil {
-		return nil, err
+		return nil, c.gone(ctx, in.Run, err)
 	}
 	if len(in.Body.Output) > 0 && in.Body.Outcome != config.OutcomeDone {
 		return nil, schema.Errorf(schema.CodeInvalid, "output goes with the outcome done only").At("/output")
@@ -84,7 +84,7 @@ func (s *Server) resolve(ctx context.Context, c *caller, in *resolveRun) (*Outpu
 func (s *Server) command(ctx context.Context, c *caller, id, kind string, args config.Command, from ...string) (*Output[Commanded], error) {
 	run, err := c.cell.Work().GetRun(ctx, c.namespace.ID, id)
 	if err != nil {
-		return nil, err
+		return nil, c.gone(ctx, id, err)
 	}
 	if !slices.Contains(from, run.State) {
 		return nil, schema.Errorf(schema.CodeConflict, "a run that is %s cannot be told to %s", run.State, kind)

@@ -72,6 +72,9 @@ type Limits struct {
 	// Settle is how long after a key was replaced what was begun under the former
 	// one still counts; then it is sealed anew. Default 30 s.
 	Settle time.Duration
+	// Sweep is how often it is looked whose data is past its retention; default
+	// 1 min.
+	Sweep time.Duration
 	// Disk bounds what the databases of one organization take, in bytes; beyond
 	// it nothing new is taken in: 507. Zero is no bound.
 	Disk int64
@@ -104,6 +107,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Settle <= 0 {
 		l.Settle = 30 * time.Second
+	}
+	if l.Sweep <= 0 {
+		l.Sweep = time.Minute
 	}
 	return l
 }

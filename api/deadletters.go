@@ -94,7 +94,7 @@ func (s *Server) discard(ctx context.Context, c *caller, in *struct {
 ) (*nothing, error) {
 	event, err := c.cell.Door().GetEvent(ctx, c.namespace.ID, in.Event)
 	if err != nil {
-		return nil, err
+		return nil, c.gone(ctx, in.Event, err)
 	}
 	run, err := c.cell.Work().RunOf(ctx, event)
 	if schema.CodeOf(err) == schema.CodeNotFound || (err == nil && run.State != store.RunFailed) {

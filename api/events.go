@@ -63,7 +63,7 @@ func (s *Server) registerEvents() {
 	) (*Output[EventDetail], error) {
 		row, err := c.cell.Door().GetEvent(ctx, c.namespace.ID, in.Event)
 		if err != nil {
-			return nil, err
+			return nil, c.gone(ctx, in.Event, err)
 		}
 		var payload config.Event
 		if err := c.cell.openJSON(place.Event(c.org, row.ID), row.PayloadSealed, &payload); err != nil {

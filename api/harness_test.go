@@ -37,6 +37,8 @@ type platform struct {
 	root    seal.PrivateKey
 	private seal.PrivateKey
 	signer  token.Signer
+	config  api.Config
+	api     *api.Server
 	server  *httptest.Server
 	admin   string
 	logs    *logs
@@ -66,16 +68,27 @@ func (l *logs) String() string {
 	return l.buf.String()
 }
 
-// clock is the server's time: the real one, moved.
+// clock is the server's time: the real one, moved; or one that stands still.
 type clock struct {
-	mu    sync.Mutex
-	moved time.Duration
+	mu     sync.Mutex
+	moved  time.Duration
+	stands time.Time
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.stands.IsZero() {
+		return c.stands
+	}
 	return time.Now().Add(c.moved)
+}
+
+// set stops the clock at a time.
+func (c *clock) set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stands = at
 }
 
 func (c *clock) move(d time.Duration) {
@@ -142,6 +155,7 @@ func newPlatformOn(t *testing.T, dir string, backend storetest.Backend, change .
 	}
 	s, err := api.New(cfg)
 	require.NoError(t, err)
+	p.config, p.api = cfg, s
 	p.server = httptest.NewServer(s.Handler())
 	t.Cleanup(func() {
 		p.server.Close()

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -85,7 +86,7 @@ func handle[I, O any](s *Server, op huma.Operation, a access, do func(context.Co
 		})
 	}
 	if op.Errors == nil {
-		op.Errors = failures(a, op.Method)
+		op.Errors = failures(a, op)
 	}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		c, ok := ctx.Value(callerKey{}).(*caller)
@@ -122,12 +123,15 @@ func (s *Server) failed(ctx context.Context, err error) *Problem {
 }
 
 // failures lists the problems an operation can answer with, for the document.
-func failures(a access, method string) []int {
+func failures(a access, op huma.Operation) []int {
 	all := []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}
 	if a.scope != scopePublic {
 		all = append(all, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound)
 	}
-	if method != http.MethodGet {
+	if strings.Contains(op.Path, "{event}") || strings.Contains(op.Path, "{run}") || strings.HasSuffix(op.Path, "}/runs") {
+		all = append(all, http.StatusGone)
+	}
+	if op.Method != http.MethodGet {
 		all = append(all, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge)
 	}
 	return all

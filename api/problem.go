@@ -55,6 +55,7 @@ var statuses = map[schema.Code]int{
 	schema.CodeForbidden:       http.StatusForbidden,
 	schema.CodeNotFound:        http.StatusNotFound,
 	schema.CodeConflict:        http.StatusConflict,
+	schema.CodeGone:            http.StatusGone,
 	schema.CodeTooLarge:        http.StatusRequestEntityTooLarge,
 	schema.CodeRateLimited:     http.StatusTooManyRequests,
 	schema.CodeFull:            http.StatusInsufficientStorage,

@@ -74,7 +74,7 @@ func (s *Server) registerReplays() {
 	) (*Output[Accepted], error) {
 		row, err := c.cell.Door().GetEvent(ctx, c.namespace.ID, in.Event)
 		if err != nil {
-			return nil, err
+			return nil, c.gone(ctx, in.Event, err)
 		}
 		id, err := s.replay(ctx, c, row, in.Body, in.IdempotencyKey)
 		return answer(Accepted{Event: id}), err

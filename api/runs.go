@@ -115,7 +115,7 @@ func (s *Server) registerRuns() {
 func (s *Server) getRun(ctx context.Context, c *caller, in *RunPath) (*Output[RunDetail], error) {
 	row, err := c.cell.Work().GetRun(ctx, c.namespace.ID, in.Run)
 	if err != nil {
-		return nil, err
+		return nil, c.gone(ctx, in.Run, err)
 	}
 	shown := RunDetail{Run: showRun(row), Steps: []Step{}, Effects: []Effect{}, Engine: s.engineLink(c.org, row.ID)}
 	if len(row.ResultSealed) > 0 {

@@ -66,6 +66,7 @@ func New(c Config) (*Server, error) {
 	s.handler = discreet(s.observe(s.crossOrigin(mux)))
 	s.work.Go(s.janitor)
 	s.work.Go(s.custodian)
+	s.work.Go(s.sweeper)
 	s.work.Go(s.recordRefusals)
 	s.work.Go(s.rotations.run)
 	return s, nil

@@ -17,8 +17,10 @@ const (
 	CodeForbidden       Code = "forbidden"
 	CodeNotFound        Code = "not_found"
 	CodeConflict        Code = "conflict"
-	CodeTooLarge        Code = "too_large"
-	CodeRateLimited     Code = "rate_limited"
+	// CodeGone: it was removed at the end of its retention, if there ever was one.
+	CodeGone        Code = "gone"
+	CodeTooLarge    Code = "too_large"
+	CodeRateLimited Code = "rate_limited"
 	// CodeFull: a bound on what is kept is reached.
 	CodeFull        Code = "full"
 	CodeUnavailable Code = "unavailable"

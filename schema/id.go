@@ -1,6 +1,9 @@
 package schema
 
 import (
+	"encoding/binary"
+	"time"
+
 	"go.jetify.com/typeid/v2"
 )
 
@@ -43,4 +46,35 @@ func CheckID(p Prefix, s string) error {
 			Advise("Identifiers of this type look like " + string(p) + "_01h455vb4pex5vsknk084sn02q.")
 	}
 	return nil
+}
+
+// IDTime is when an identifier was made, to the millisecond: it says so itself.
+// It is the zero time for what is no identifier.
+func IDTime(s string) time.Time {
+	id, err := typeid.Parse(s)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id.Bytes()) >> 16)).UTC() //nolint:gosec // 48 bits.
+}
+
+// PackID is an identifier without its type, in 16 bytes; UnpackID undoes it.
+func PackID(p Prefix, s string) ([]byte, error) {
+	if err := CheckID(p, s); err != nil {
+		return nil, err
+	}
+	id, err := typeid.Parse(s)
+	if err != nil {
+		return nil, Errorf(CodeInvalid, "not an identifier of type %s", p)
+	}
+	return id.Bytes(), nil
+}
+
+// UnpackID gives an identifier that PackID packed its type back.
+func UnpackID(p Prefix, packed []byte) (string, error) {
+	id, err := typeid.FromBytes(string(p), packed)
+	if err != nil {
+		return "", Errorf(CodeInvalid, "not a packed identifier: %w", err)
+	}
+	return id.String(), nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,4 +75,26 @@ func FuzzCheckID(f *testing.F) {
 			require.Regexp(t, form, s)
 		}
 	})
+}
+
+// An identifier says when it was made, and fits into 16 bytes; nothing else does.
+func TestIdentifiersArePacked(t *testing.T) {
+	begun := time.Now().Truncate(time.Millisecond)
+	id := schema.NewID(schema.PrefixEvent)
+	assert.WithinRange(t, schema.IDTime(id), begun, time.Now())
+	packed, err := schema.PackID(schema.PrefixEvent, id)
+	require.NoError(t, err)
+	assert.Len(t, packed, 16)
+	again, err := schema.UnpackID(schema.PrefixEvent, packed)
+	require.NoError(t, err)
+	assert.Equal(t, id, again)
+	for _, bad := range []string{"", "evt_", "evt", id + "0", strings.ToUpper(id), schema.NewID(schema.PrefixRun)} {
+		_, err := schema.PackID(schema.PrefixEvent, bad)
+		assert.Equal(t, schema.CodeInvalid, schema.CodeOf(err), bad)
+	}
+	for _, bad := range []string{"", "evt", id + "0", strings.ToUpper(id)} {
+		assert.Zero(t, schema.IDTime(bad), bad)
+	}
+	_, err = schema.UnpackID(schema.PrefixEvent, packed[:15])
+	assert.Equal(t, schema.CodeInvalid, schema.CodeOf(err))
 }

@@ -148,14 +148,12 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		<-relayed
 	}
 	defer stopRelay()
-	rotating := make(chan struct{})
-	go func() {
-		defer close(rotating)
-		custody.run(relaying)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { custody.run(relaying) })
+	beside.Go(func() { r.removeRuns(relaying) })
 	defer func() {
 		cancel()
-		<-rotating
+		beside.Wait()
 	}()
 	if err := line.Send(Report{Ready: true, Missing: launcher.Missing()}); err != nil {
 		return err

@@ -116,7 +116,11 @@ func (r *relay) pending(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	commands, err := r.cell.Door().CommandsAfter(ctx, cursor, 1)
-	return len(commands) > 0, err
+	if err != nil || len(commands) > 0 {
+		return true, err
+	}
+	removed, err := r.removed(ctx, 1)
+	return len(removed) > 0, err
 }
 
 // parked tells whether each of the carriers waits for timers alone: an activity

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 	"github.com/tenonhq/tenon/schema/store/internal/group"
 )
@@ -12,6 +13,8 @@ type acceptance struct {
 	event     Event
 	draft     AuditDraft
 	duplicate bool
+	// removed is the id of the earlier event, if that is gone.
+	removed string
 }
 
 var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
@@ -29,7 +32,8 @@ var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
 
 // AcceptEvent keeps an event and returns it with its sequence number once it
 // is on disk. An event with the same source and dedupe key as an earlier one
-// adds nothing: the earlier one is returned, and duplicate is true.
+// adds nothing: the earlier one is returned, and duplicate is true. Of an earlier
+// one that was removed only the id is left.
 func (d *Door) AcceptEvent(ctx context.Context, e Event, a AuditDraft) (stored Event, duplicate bool, err error) {
 	stamp(&e.ReceivedAt)
 	item := &acceptance{event: e, draft: a}
@@ -37,11 +41,24 @@ func (d *Door) AcceptEvent(ctx context.Context, e Event, a AuditDraft) (stored E
 		return Event{}, false, err
 	}
 	if item.duplicate {
-		// Only its id and number are known by now.
-		stored, err = d.bySeq(ctx, item.event.Seq)
+		stored, err = d.earlier(ctx, item)
 		return stored, true, err
 	}
 	return item.event, false, nil
+}
+
+// earlier finds the event that one repeats, of which only its number, or its id,
+// is known by now.
+func (d *Door) earlier(ctx context.Context, item *acceptance) (Event, error) {
+	if item.removed != "" {
+		return Event{ID: item.removed}, nil
+	}
+	stored, err := d.bySeq(ctx, item.event.Seq)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		// It has been removed since.
+		return d.seen(ctx, item.event.DedupeKey)
+	}
+	return stored, err
 }
 
 var eventRows = database.NewBulk("events", "ON CONFLICT (source, dedupe_key) DO NOTHING",
@@ -80,9 +97,7 @@ func (t *txn) accept(items []*acceptance) error {
 			t.audit(it.draft)
 			continue
 		}
-		err := t.QueryRow("SELECT seq FROM events WHERE source = ? AND dedupe_key = ?",
-			[]any{it.event.Source, it.event.DedupeKey}, &it.event.Seq)
-		if err != nil {
+		if it.event.Seq, it.removed, err = t.duplicateOf(it.event); err != nil {
 			return err
 		}
 	}
@@ -131,10 +146,15 @@ func (d *Door) bySeq(ctx context.Context, seq int64) (Event, error) {
 	return single("find the event", rows, err, scanEvent)
 }
 
-// FindEvent finds the event that was kept of a source under a dedupe key.
+// FindEvent finds the event that was kept of a source under a dedupe key; of one
+// that was removed, its id.
 func (d *Door) FindEvent(ctx context.Context, source, dedupeKey string) (Event, error) {
 	rows, err := d.s.Query(ctx, selectEvents+"WHERE source = ? AND dedupe_key = ?", source, dedupeKey)
-	return single("find the event", rows, err, scanEvent)
+	e, err := single("find the event", rows, err, scanEvent)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return d.seen(ctx, dedupeKey)
+	}
+	return e, err
 }
 
 // EventsAfter lists events in the order of their sequence numbers. Whoever

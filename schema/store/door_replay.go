@@ -24,25 +24,39 @@ type Disposition struct {
 
 // ReplayEvent keeps an event that repeats another one, and notes that the other
 // one was replayed, in one transaction. With the dedupe key of an earlier one it
-// adds nothing, and that one is returned.
+// adds nothing, and that one is returned. CodeGone means that the other one was
+// removed meanwhile.
 func (d *Door) ReplayEvent(ctx context.Context, e Event, by string, a AuditDraft) (Event, error) {
 	stamp(&e.ReceivedAt)
-	repeated := false
+	var item *acceptance
 	err := d.s.w.do(ctx, "replay the event", func(t *txn) error {
-		item := &acceptance{event: e, draft: a}
+		// Invariant 7: a lineage goes as a whole, and so does its ledger. Nothing
+		// is added to one that went since the caller looked.
+		if err := t.stillThere(e.Origin); err != nil {
+			return err
+		}
+		item = &acceptance{event: e, draft: a}
 		if err := t.accept([]*acceptance{item}); err != nil {
 			return err
 		}
-		e.Seq, repeated = item.event.Seq, item.duplicate
 		return t.dispose(Disposition{Event: e.Origin, Kind: DispositionReplayed, By: by, At: e.ReceivedAt})
 	})
 	if err != nil {
 		return Event{}, err
 	}
-	if repeated {
-		return d.bySeq(ctx, e.Seq)
+	if item.duplicate {
+		return d.earlier(ctx, item)
 	}
-	return e, nil
+	return item.event, nil
+}
+
+func (t *txn) stillThere(event string) error {
+	var n int
+	err := t.QueryRow("SELECT COUNT(*) FROM events WHERE id = ?", []any{event}, &n)
+	if err == nil && n == 0 {
+		return schema.Errorf(schema.CodeGone, "the event was removed")
+	}
+	return err
 }
 
 // Discard notes that nothing more is to be done about the event of a failed run.

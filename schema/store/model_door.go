@@ -34,6 +34,11 @@ type Namespace struct {
 	ID        string `bun:",pk"`
 	Name      string
 	CreatedAt time.Time
+	// RetentionDays is for how long what an event left is kept after the end of
+	// its run; 0 for as long as the organization is there.
+	RetentionDays int
+	// RetentionFrom: nothing is removed before it. Nil with RetentionDays 0.
+	RetentionFrom *time.Time
 }
 
 // Connection is a connector set up for one account of one system.
@@ -113,7 +118,8 @@ type Source struct {
 	UpdatedAt    time.Time
 }
 
-// Event is one inbound message. Seq orders events as they became visible.
+// Event is one inbound message. Seq orders events as they became visible. It is
+// 0 for an event that was removed: then only ID is known.
 type Event struct {
 	Seq       int64
 	ID        string
@@ -121,7 +127,8 @@ type Event struct {
 	Source    string
 	// Kind is webhook, call or schedule.
 	Kind string
-	// DedupeKey is unique for its source.
+	// DedupeKey is unique for its source: the event's own id where nothing
+	// repeats it, else 64 hexadecimal digits that no other source's has.
 	DedupeKey     string
 	Flow          string
 	FlowVersion   int
@@ -155,7 +162,7 @@ type Command struct {
 	CreatedAt  time.Time
 }
 
-func (n *Namespace) utc() { inUTC(&n.CreatedAt) }
+func (n *Namespace) utc() { inUTC(&n.CreatedAt, n.RetentionFrom) }
 
 func (c *Connection) utc() { inUTC(&c.CreatedAt, &c.UpdatedAt) }
 

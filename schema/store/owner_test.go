@@ -40,7 +40,11 @@ func TestEveryWriteOfAFormerOwnerIsRefused(t *testing.T) {
 			"command": func() error {
 				return before.ApplyCommand(ctx, 1, r.ID, []string{store.RunRunning}, store.RunCanceled, true, nil, nil)
 			},
-			"skip":  func() error { return before.SkipCommand(ctx, 1, []store.AuditDraft{draft("skip", r.ID)}) },
+			"skip": func() error { return before.SkipCommand(ctx, 1, []store.AuditDraft{draft("skip", r.ID)}) },
+			"remove": func() error {
+				_, _, err := before.RemoveRuns(ctx, []store.RemovedEvent{{Seq: 1, EventSeq: 1, Event: r.Event}}, noted)
+				return err
+			},
 			"meta":  func() error { return before.SetMeta(ctx, "key", []byte("late")) },
 			"audit": func() error { return before.AppendAudit(ctx, draft("late", "")) },
 		} {

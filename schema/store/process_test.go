@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 		fail(acceptForEver())
 	case "cell":
 		fail(workForEver())
+	case "sweeper":
+		fail(sweepForEver())
+	case "remover":
+		fail(removeForEver())
 	default:
 		os.Exit(m.Run())
 	}

@@ -28,12 +28,13 @@ var prefixes = map[string]schema.Prefix{
 var plain = strings.Fields(`version limit after since until action actor target state unused_days due_days confirm Idempotency-Key
 Content-Type connector idempotency_header lookup name rotation_days settings use rotate_by sealed values document input kind
 permissions expires_at reason outcome output plaintext_credentials hmac identity mtls order secrets tolerance topics url
-verifier verify_token retire_others effects from to`)
+verifier verify_token retire_others effects from to retention_days`)
 
 // bodies are requests that only their identifiers can get refused.
 var bodies = map[string]string{
 	"create-key":        `{"name":"x","permissions":["events:read"],"namespace":"NAMESPACE"}`,
 	"create-namespace":  `{"name":"next"}`,
+	"update-namespace":  `{"retention_days":30}`,
 	"create-connection": `{"name":"next","connector":"http"}`,
 	"update-connection": `{"state":"suspended"}`,
 	"put-credential":    `{"values":{"token":"x"}}`,
