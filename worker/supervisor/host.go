@@ -58,6 +58,10 @@ type Config struct {
 	// Revoke tells the engine that operators' tokens made by then are revoked,
 	// and is idempotent.
 	Revoke func(ctx context.Context, namespace string, at time.Time) error
+	// Attest compares the chains of an organization, whose cell is about to run or
+	// has just ended, with what was signed, and signs what has grown since.
+	// CodePutBack means that it must not run.
+	Attest func(ctx context.Context, organization string) error
 	// Client is connected to the platform's namespace.
 	Client client.Client
 	// Limits bound each cell's processes.
@@ -189,8 +193,8 @@ func (h *Host) renew(ctx context.Context) error {
 			c.cancel()
 			continue
 		}
-		// It stops, and is claimed again to be deleted.
-		if row.State == store.CellDeleting && c.state != row.State {
+		// It stops; one that is to be deleted is claimed again for that.
+		if (row.State == store.CellDeleting || row.State == store.CellPutBack) && c.state != row.State {
 			c.cancel()
 			continue
 		}
@@ -250,7 +254,12 @@ func (h *Host) live(ctx context.Context, c *cell, state string) (asleep bool) {
 		h.cfg.Logger.WarnContext(ctx, "a cell's databases could not be brought up to date; it is tried again", "organization", c.organization, "error", err)
 		return false
 	}
-	return c.run(ctx)
+	asleep = c.run(ctx)
+	// What the process has written since the last look is signed, however it ended.
+	if err := h.cfg.Attest(context.WithoutCancel(ctx), c.organization); err != nil && schema.CodeOf(err) != schema.CodePutBack {
+		h.cfg.Logger.WarnContext(ctx, "the end of a cell's chains could not be signed; the next look does", "organization", c.organization, "error", err)
+	}
+	return asleep
 }
 
 func (h *Host) release(ctx context.Context, c *cell) {
