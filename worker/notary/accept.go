@@ -1,8 +1,12 @@
 package notary
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
+	"sort"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -13,9 +17,9 @@ import (
 // Accept takes the databases of an organization, the control database with "",
 // as they are now, although they end before what was signed: an administrator
 // has restored them from a backup. It signs where the chains end, and hosts run
-// the cell again. Only a true copy of an earlier time is accepted: chains that
-// were changed otherwise are CodeRefused, with what is wrong. CodeConflict means
-// that nothing was put back.
+// the cell again. Only a true copy of an earlier time is accepted, and what was
+// written behind it since: chains that were changed otherwise are CodeRefused,
+// with what is wrong. CodeConflict means that nothing was put back.
 //
 // It is for who has the key of checkpoints, which no database holds: rights in
 // SQL, or a key of the API that was planted with them, do not get here. It may
@@ -52,7 +56,7 @@ func Accept(ctx context.Context, e Evidence, signer audit.Signer, organization, 
 	if broken == nil {
 		return nil, schema.Errorf(schema.CodeConflict, "the databases are those that were signed: there is no restore to accept")
 	}
-	heads, err := chains.Heads(ctx)
+	heads, err := ends(ctx, chains, all)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +76,73 @@ func Accept(ctx context.Context, e Evidence, signer audit.Signer, organization, 
 	return report, e.Control.AcceptRestore(ctx, next, store.AuditDraft{
 		Actor: by, Action: "organization.restore_accepted", Target: targetOf(organization), DetailSealed: detail,
 	})
+}
+
+// ends are where each chain ends that was put back. One that was written on since
+// ends, for the checkpoint that accepts it, with the last entry that was signed
+// before and is still there.
+func ends(ctx context.Context, chains *store.Chains, all []audit.Checkpoint) ([]audit.ChainHead, error) {
+	heads, err := chains.Heads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := heads[:0:0]
+	for _, now := range heads {
+		anchors := anchorsOf(all, now.Chain)
+		// A copy has all that was signed up to its time, and nothing behind.
+		var failed error
+		changed := sort.Search(len(anchors), func(i int) bool {
+			there, err := chains.At(ctx, now.Chain, anchors[i].Seq)
+			failed = errors.Join(failed, err)
+			return !bytes.Equal(there.Hash, anchors[i].Hash)
+		})
+		if failed != nil {
+			return nil, failed
+		}
+		if changed < len(anchors) && anchors[changed].Seq <= now.Seq {
+			if err := writtenSince(ctx, chains, now.Chain, anchors[changed].Seq, all[len(all)-1].At); err != nil {
+				return nil, err
+			}
+			now.Head = audit.Head{}
+			if changed > 0 {
+				now.Head = anchors[changed-1]
+			}
+		}
+		if now.Seq > 0 {
+			out = append(out, now)
+		}
+	}
+	return out, nil
+}
+
+// anchorsOf are the entries of a chain that checkpoints know, in their order.
+func anchorsOf(all []audit.Checkpoint, chain string) []audit.Head {
+	var out []audit.Head
+	for i := range all {
+		head := all[i].Head(chain)
+		if all[i].Restored {
+			out = slices.DeleteFunc(out, func(h audit.Head) bool { return h.Seq > head.Seq })
+		}
+		if len(out) == 0 && head.Seq > 0 || len(out) > 0 && head.Seq > out[len(out)-1].Seq {
+			out = append(out, head)
+		}
+	}
+	return out
+}
+
+// writtenSince refuses an entry that stands in the place of a signed one, and is
+// not younger than that: nobody wrote it after a restore.
+func writtenSince(ctx context.Context, chains *store.Chains, chain string, seq int64, signed time.Time) error {
+	found, err := chains.List(ctx, chain, store.AuditFilter{After: seq - 1, Before: seq + 1})
+	if err != nil {
+		return err
+	}
+	if len(found) != 1 || !found[0].At.After(signed) {
+		f := audit.Finding{Chain: chain, Seq: seq, What: "it, or one before it, was changed, and not by a restore"}
+		return schema.Errorf(schema.CodeRefused, "the databases are no earlier copy of themselves: %s", f.String()).
+			Advise("Restore them whole, from one backup; what was changed otherwise is not accepted.")
+	}
+	return nil
 }
 
 // completed gives the control database back the checkpoints that it lost, as a

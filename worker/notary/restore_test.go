@@ -20,11 +20,11 @@ import (
 func (s *site) copied() (back func()) {
 	s.Helper()
 	s.leave()
-	back = s.Copy(s.T, s.org)
+	restore := s.Copy(s.T, s.org)
 	s.enter()
 	return func() {
 		s.leave()
-		back()
+		restore()
 		s.enter()
 	}
 }
