@@ -31,15 +31,32 @@ func (b Backend) Copy(tb testing.TB, org string) (back func()) {
 	}
 	cluster := Postgres(tb)
 	name := "tenon_" + strings.TrimPrefix(org, string(schema.PrefixOrganization)+"_")
-	kept := name + "_copy"
-	must(cluster.exec("CREATE DATABASE " + kept + " TEMPLATE " + name))
-	tb.Cleanup(func() { must(cluster.exec("DROP DATABASE " + kept)) })
+	restore := cluster.Copy(tb, name)
 	return func() {
 		tb.Helper()
-		must(cluster.exec("DROP DATABASE " + name + " WITH (FORCE)"))
-		must(cluster.exec("CREATE DATABASE " + name + " TEMPLATE " + kept))
+		restore()
 		// Who may connect belongs to the database and not to what is in it.
 		must(cluster.exec("REVOKE ALL ON DATABASE " + name + " FROM PUBLIC"))
 		must(cluster.exec("GRANT CONNECT ON DATABASE " + name + " TO " + name + "_api, " + name + "_cell"))
+	}
+}
+
+// Copy copies a database that nobody uses meanwhile. Back puts the copy in its
+// place, or where it was.
+func (c *Cluster) Copy(tb testing.TB, name string) (back func()) {
+	tb.Helper()
+	must := func(statement string) {
+		tb.Helper()
+		if err := c.exec(statement); err != nil {
+			tb.Fatalf("copy a database: %v", err)
+		}
+	}
+	kept := name + "_copy"
+	must("CREATE DATABASE " + kept + " TEMPLATE " + name)
+	tb.Cleanup(func() { must("DROP DATABASE IF EXISTS " + kept) })
+	return func() {
+		tb.Helper()
+		must("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)")
+		must("CREATE DATABASE " + name + " TEMPLATE " + kept)
 	}
 }
