@@ -14,14 +14,16 @@ import (
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
 
-var organizations = flag.Int("organizations", 1000, "how many organizations BenchmarkCells makes")
+var (
+	organizations = flag.Int("organizations", 1000, "how many organizations BenchmarkCells makes")
+	awake         = flag.Int("awake", 20, "how many of them have something to do, each every two seconds")
+)
 
 const (
 	// wakes is how many times a cell is woken, provisions how many are made one
 	// after the other.
 	wakes, provisions = 7, 7
-	// awake is how many of the organizations have something to do, each every period.
-	awake  = 20
+	// period is how often an organization that is awake has something to do.
 	period = 2 * time.Second
 	// creators is how many organizations are asked for at a time.
 	creators = 8
@@ -111,9 +113,9 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 	creating.Wait()
 	fmt.Printf("%s: %d organizations made in %s\n", name, len(ids), time.Since(began).Round(time.Second))
 
-	tenants := make([]*tenant, awake)
+	tenants := make([]*tenant, *awake)
 	for i := range tenants {
-		tenants[i] = p.equip(b, admin, ids[i*len(ids)/awake], rec.target)
+		tenants[i] = p.equip(b, admin, ids[i*len(ids) / *awake], rec.target)
 	}
 	var took []time.Duration
 	round := func(n int64, counted bool) {
@@ -122,7 +124,7 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 			order := fmt.Sprintf("%s-%d-%d", name, n, i)
 			sent[order] = time.Now()
 			require.NoError(b, t.post(b.Context(), order))
-			pause(period / awake)
+			pause(period / time.Duration(*awake))
 		}
 		for order := range sent {
 			at := rec.seen(b, order, patience)
@@ -140,7 +142,7 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 	}
 	used, lasted := spent(p.pid).since(before), time.Since(from)
 	all := family(p.pid)
-	require.Equal(b, awake, p.awake(), "cells that have work are awake, others are not")
+	require.Equal(b, *awake, p.awake(), "cells that have work are awake, others are not")
 	mib, ok := resident(all)
 	require.True(b, ok)
 	for _, id := range ids {
@@ -149,7 +151,7 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 		require.Equal(b, "active", org.State)
 	}
 	r.plain(name, float64(len(ids)), "organizations", ">= 1000")
-	fmt.Printf("%s: %d awake; %d processes, %.0f MiB, %.2f cores, p50 %s\n", name, awake, len(all), mib,
+	fmt.Printf("%s: %d awake; %d processes, %.0f MiB, %.2f cores, p50 %s\n", name, *awake, len(all), mib,
 		used.total().Seconds()/lasted.Seconds(), median(took).Round(time.Millisecond))
 	p.end()
 }
