@@ -73,16 +73,17 @@ func BenchmarkCells(b *testing.B) {
 	var r report
 	rec := startRecorder(b)
 	if asked("sqlite") {
-		manyCells(b, &r, rec, "cells", start(b, "", "TENON_CELL_IDLE=10s"))
+		manyCells(b, &r, rec, "cells", start(b, "", "TENON_CELL_IDLE=10s"), nil)
 	}
 	if asked("postgres") {
 		cluster := storetest.Postgres(b)
 		p := start(b, cluster.Database(b), "TENON_CELL_IDLE=10s")
-		manyCells(b, &r, rec, "cells_postgres", p)
-		var sessions int
-		require.NoError(b, open(b, cluster, "postgres").QueryRowContext(b.Context(),
-			"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").Scan(&sessions))
-		fmt.Printf("sessions at the end: %d\n", sessions)
+		watch := open(b, cluster, "postgres")
+		manyCells(b, &r, rec, "cells_postgres", p, func() (sessions int) {
+			require.NoError(b, watch.QueryRowContext(b.Context(),
+				"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").Scan(&sessions))
+			return sessions
+		})
 	}
 	r.print(os.Stdout)
 	if *result != "" && !b.Failed() {
@@ -92,7 +93,7 @@ func BenchmarkCells(b *testing.B) {
 
 // manyCells counts the organizations that one machine holds: each can be used,
 // those that work lose no order, and no other has a process.
-func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform) {
+func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform, sessions func() int) {
 	b.Helper()
 	admin := p.administrator(b)
 	began := time.Now()
@@ -112,6 +113,7 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 	close(next)
 	creating.Wait()
 	fmt.Printf("%s: %d organizations made in %s\n", name, len(ids), time.Since(began).Round(time.Second))
+	most := 0
 
 	tenants := make([]*tenant, *awake)
 	for i := range tenants {
@@ -125,6 +127,9 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 			sent[order] = time.Now()
 			require.NoError(b, t.post(b.Context(), order))
 			pause(period / time.Duration(*awake))
+		}
+		if sessions != nil {
+			most = max(most, sessions())
 		}
 		for order := range sent {
 			at := rec.seen(b, order, patience)
@@ -153,5 +158,8 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 	r.plain(name, float64(len(ids)), "organizations", ">= 1000")
 	fmt.Printf("%s: %d awake; %d processes, %.0f MiB, %.2f cores, p50 %s\n", name, *awake, len(all), mib,
 		used.total().Seconds()/lasted.Seconds(), median(took).Round(time.Millisecond))
+	if sessions != nil {
+		fmt.Printf("%s: %d sessions at most\n", name, most)
+	}
 	p.end()
 }

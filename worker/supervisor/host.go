@@ -212,7 +212,10 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ok := h.cells[row.Organization]; ok {
+		// The one before has ended and is not forgotten yet. The claim goes back, and
+		// is made again at the next look: kept, it would be nobody's, for ever.
 		cancel()
+		h.wg.Go(func() { h.release(context.WithoutCancel(ctx), c) })
 		return
 	}
 	h.cells[row.Organization] = c
@@ -228,6 +231,9 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 		// The bell of what came while it fell asleep went to a process that was gone.
 		if c.missed() && ctx.Err() == nil {
 			h.wake(ctx, row.Organization)
+		}
+		if row.State == store.CellActive {
+			h.attest(context.WithoutCancel(ctx), row.Organization)
 		}
 	})
 }
@@ -254,12 +260,14 @@ func (h *Host) live(ctx context.Context, c *cell, state string) (asleep bool) {
 		h.cfg.Logger.WarnContext(ctx, "a cell's databases could not be brought up to date; it is tried again", "organization", c.organization, "error", err)
 		return false
 	}
-	asleep = c.run(ctx)
-	// What the process has written since the last look is signed, however it ended.
-	if err := h.cfg.Attest(context.WithoutCancel(ctx), c.organization); err != nil && schema.CodeOf(err) != schema.CodePutBack {
-		h.cfg.Logger.WarnContext(ctx, "the end of a cell's chains could not be signed; the next look does", "organization", c.organization, "error", err)
+	return c.run(ctx)
+}
+
+// attest signs what a cell has written that has ended, however it did.
+func (h *Host) attest(ctx context.Context, organization string) {
+	if err := h.cfg.Attest(ctx, organization); err != nil && schema.CodeOf(err) != schema.CodePutBack {
+		h.cfg.Logger.WarnContext(ctx, "the end of a cell's chains could not be signed; the next look does", "organization", organization, "error", err)
 	}
-	return asleep
 }
 
 func (h *Host) release(ctx context.Context, c *cell) {
