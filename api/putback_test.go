@@ -22,7 +22,9 @@ func TestPutBackOrganization(t *testing.T) {
 		o, other := p.tenant("acme"), p.tenant("other")
 		o.connection("books", "bearer")
 		require.NoError(t, p.control.PutBack(t.Context(), o.org, store.AuditDraft{Actor: "system", Action: "organization.put_back", Target: o.org}))
-		require.Eventually(t, func() bool { return p.call("GET", "/v1/connections", o.bound, "").status == http.StatusServiceUnavailable }, 10*time.Second, 20*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return p.call("GET", "/v1/connections", o.bound, "").status == http.StatusServiceUnavailable
+		}, 10*time.Second, 20*time.Millisecond)
 		for _, c := range [][3]string{
 			{"GET", "/v1/connections", ""}, {"GET", "/v1/audit", ""}, {"GET", "/v1/connections/books/sealing", ""},
 			{"PUT", "/v1/connections/books/credential", `{"values":{"token":"a-token-of-some-length"}}`},
