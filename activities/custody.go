@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -22,13 +23,21 @@ type custodian struct {
 	writes sync.Mutex
 	mu     sync.Mutex
 	known  map[string]config.Custody
+	// floors are what is known apart from the databases.
+	floors map[string]config.Floor
 	used   map[string]store.CredentialUse
 	// tests are the test calls that run, by connection.
 	tests map[string]int
 }
 
 func newCustodian(e *Executor) *custodian {
-	return &custodian{e: e, known: map[string]config.Custody{}, used: map[string]store.CredentialUse{}, tests: map[string]int{}}
+	floors := maps.Clone(e.cfg.Floors)
+	if floors == nil {
+		floors = map[string]config.Floor{}
+	}
+	return &custodian{
+		e: e, known: map[string]config.Custody{}, floors: floors, used: map[string]store.CredentialUse{}, tests: map[string]int{},
+	}
 }
 
 // tampered is what is known of a connection whose record does not open: nothing,
@@ -47,32 +56,34 @@ func (c *custodian) get(ctx context.Context, connection string) (config.Custody,
 		return k, nil
 	}
 	row, err := c.e.cfg.Cell.Work().GetCustody(ctx, connection)
-	if schema.CodeOf(err) == schema.CodeNotFound {
-		return config.Custody{}, nil
-	}
-	if err != nil {
+	if err != nil && schema.CodeOf(err) != schema.CodeNotFound {
 		return config.Custody{}, err
 	}
-	k = c.open(row)
+	k, _ = c.open(row)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if newer, ok := c.known[connection]; ok {
 		return newer, nil
 	}
+	// Invariant 1: a record of an earlier time does not bring back what was
+	// replaced or revoked since.
+	if !k.Raise(c.floors[connection]) && err != nil {
+		return k, nil
+	}
 	c.known[connection] = k
 	return k, nil
 }
 
-func (c *custodian) open(row store.Custody) config.Custody {
-	var k config.Custody
+// open opens a record, and tells whether it is what the cell wrote.
+func (c *custodian) open(row store.Custody) (k config.Custody, whole bool) {
 	if len(row.RecordSealed) == 0 {
-		return k
+		return k, true
 	}
 	plain, err := c.e.cfg.Data.Open(place.Custody(c.e.cfg.Organization, row.Connection), row.RecordSealed)
 	if err != nil || json.Unmarshal(plain, &k) != nil {
-		return tampered(c.e.now())
+		return tampered(c.e.now()), false
 	}
-	return k
+	return k, true
 }
 
 // change has one writer change what is known of a connection. Change returns
@@ -106,8 +117,9 @@ func (c *custodian) change(ctx context.Context, connection, namespace string, se
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.known[connection] = k
+	c.mu.Unlock()
+	c.raise(map[string]config.Floor{connection: k.Known()})
 	return nil
 }
 

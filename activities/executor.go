@@ -13,6 +13,7 @@ import (
 	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -42,8 +43,12 @@ type Config struct {
 	Owner string
 	Cell  *store.Cell
 	// Data are the cell's data keys, Private its credential keys, current first.
-	Data       seal.DataKeys
-	Private    []seal.PrivateKey
+	Data    seal.DataKeys
+	Private []seal.PrivateKey
+	// Floors are how old the credentials of connections may be, as that is known
+	// apart from the databases; Raised tells what is known now.
+	Floors     map[string]config.Floor
+	Raised     func(known map[string]config.Floor)
 	Evaluator  Evaluator
 	Connectors Connectors
 	Broker     *broker.Broker

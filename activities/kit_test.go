@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"testing"
@@ -56,6 +57,8 @@ type rig struct {
 
 	mu  sync.Mutex
 	log bytes.Buffer
+	// floors are what the host keeps apart from the databases.
+	floors map[string]config.Floor
 }
 
 // each runs a test on both databases with a bookkeeper of the mode.
@@ -70,7 +73,7 @@ func newRig(t *testing.T, b storetest.Backend, mode ledger.Mode) *rig {
 	r := &rig{
 		T: t, org: org, backend: b, made: made,
 		api: storetest.Open(t, made.API, store.SideAPI), cell: storetest.Open(t, made.Cell, store.SideCell),
-		namespace: schema.NewID(schema.PrefixNamespace),
+		namespace: schema.NewID(schema.PrefixNamespace), floors: map[string]config.Floor{},
 	}
 	key, err := seal.NewDataKey()
 	require.NoError(t, err)
@@ -193,6 +196,11 @@ func (r *rig) process() *process {
 		Organization: r.org, Owner: schema.NewID(schema.PrefixHost), Cell: r.cell, Data: r.data,
 		Private: []seal.PrivateKey{r.private}, Evaluator: r.eval, Connectors: p.plug, Broker: b,
 		Logger: slog.New(slog.NewJSONHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Floors: maps.Clone(r.floors), Raised: func(known map[string]config.Floor) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			maps.Copy(r.floors, known)
+		},
 		Requeue: func(run string) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

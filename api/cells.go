@@ -143,6 +143,9 @@ func (c *cells) ready(ctx context.Context, org string) error {
 		return nil
 	case store.OrganizationProvisioning:
 		return provisioning()
+	case store.OrganizationPutBack:
+		return schema.Errorf(schema.CodePutBack, "the organization's databases are of an earlier time than what was signed: nothing of it runs, and no credential opens").
+			Advise("If they were restored from a backup, an administrator accepts that on the host's machine: tenon audit accept-restore. If not, somebody tampered with them: tenon audit verify.")
 	case store.OrganizationSuspended:
 		return schema.Errorf(schema.CodeForbidden, "the organization is suspended")
 	default:

@@ -106,6 +106,15 @@ func (c *caller) credential(ctx context.Context, row store.Connection) (store.Cr
 	return c.cell.Door().GetCredential(ctx, row.ID, row.CredentialVersion)
 }
 
+// nextVersion is the number of the version that is entered next.
+func (c *caller) nextVersion(ctx context.Context, row store.Connection) (int, error) {
+	k, err := c.custody(ctx, row.ID)
+	if err != nil {
+		return 0, err
+	}
+	return k.Next(row.CredentialVersion)
+}
+
 // usable returns what a new credential of the connection is bound to.
 func (c *caller) usable(row store.Connection) (seal.Use, error) {
 	setup, err := c.setup(row)
@@ -128,9 +137,13 @@ func (s *Server) sealing(ctx context.Context, c *caller, in *ConnectionPath) (*O
 	if err != nil {
 		return nil, err
 	}
+	version, err := c.nextVersion(ctx, row)
+	if err != nil {
+		return nil, err
+	}
 	return answer(Sealing{
 		Format: credentialFormat, PublicKey: c.cell.public, KeyID: c.cell.public.ID().String(),
-		Organization: c.org, Connection: row.ID, Version: row.CredentialVersion + 1, Use: use,
+		Organization: c.org, Connection: row.ID, Version: version, Use: use,
 	}), nil
 }
 
@@ -158,7 +171,10 @@ func (s *Server) putCredential(ctx context.Context, c *caller, in *putCredential
 	if err := s.checkRotation(body.RotateBy); err != nil {
 		return nil, err
 	}
-	version := row.CredentialVersion + 1
+	version, err := c.nextVersion(ctx, row)
+	if err != nil {
+		return nil, err
+	}
 	inner, how, warnings := body.sealed, "sealed", []seal.Warning(nil)
 	if inner == nil {
 		how = "plaintext"

@@ -15,7 +15,7 @@ import (
 type Organization struct {
 	ID        string    `json:"id" example:"org_01k0000000e008000000000000"`
 	Name      string    `json:"name"`
-	State     string    `json:"state" enum:"provisioning,active,suspended,deleting" doc:"Its cell can be used when active."`
+	State     string    `json:"state" enum:"provisioning,active,suspended,put_back,deleting" doc:"Its cell can be used when active. put_back: its databases are of an earlier time than what was signed, and nothing runs until that is accepted."`
 	CreatedAt time.Time `json:"created_at"`
 }
 

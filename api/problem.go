@@ -60,6 +60,7 @@ var statuses = map[schema.Code]int{
 	schema.CodeRateLimited:     http.StatusTooManyRequests,
 	schema.CodeFull:            http.StatusInsufficientStorage,
 	schema.CodeUnavailable:     http.StatusServiceUnavailable,
+	schema.CodePutBack:         http.StatusServiceUnavailable,
 	schema.CodeTimeout:         http.StatusGatewayTimeout,
 	schema.CodeRefused:         http.StatusUnprocessableEntity,
 	schema.CodeFenced:          http.StatusConflict,

@@ -25,6 +25,8 @@ const (
 	CodeFull        Code = "full"
 	CodeUnavailable Code = "unavailable"
 	CodeTimeout     Code = "timeout"
+	// CodePutBack: the organization's databases are not those that were signed.
+	CodePutBack Code = "put_back"
 	// CodeRefused: a policy of custody or egress says no.
 	CodeRefused Code = "refused"
 	// CodeFenced: the owner of a run has changed.

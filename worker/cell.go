@@ -23,6 +23,7 @@ import (
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/codec"
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -118,9 +119,16 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 	r := newRelay(boot.Organization, cell, data, engine, boot.Capacity, logger)
 	r.executor = activities.New(activities.Config{
 		Organization: boot.Organization, Owner: schema.NewID(schema.PrefixHost), Cell: cell,
-		Data: data, Private: private, Evaluator: eval, Connectors: pool, Broker: broker.New(broker.Config{MaxIdle: keptConnections}),
+		Data: data, Private: private, Floors: boot.Floors,
+		// A host that is gone has the next process tell its host again.
+		Raised:    func(known map[string]config.Floor) { _ = line.Send(Report{Floors: known}) },
+		Evaluator: eval, Connectors: pool, Broker: broker.New(broker.Config{MaxIdle: keptConnections}),
 		Logger: logger, Requeue: func(run string) { r.again(run) }, Ended: r.ended,
 	})
+
+	if err := r.executor.CompareFloors(ctx); err != nil {
+		return err
+	}
 
 	r.rest = rest{after: boot.Idle, text: program, ask: func() {
 		// A host that is gone ends the cell by the line's other direction.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -22,6 +23,9 @@ type Boot struct {
 	Epoch     int64          `json:"epoch"`
 	Databases store.CellURLs `json:"databases"`
 	Keys
+	// Floors are how old the credentials of connections may be, as the key store
+	// knows it.
+	Floors map[string]config.Floor `json:"floors,omitempty"`
 	// Engine is the engine's frontend, Token what opens the cell's namespace there.
 	Engine string `json:"engine"`
 	Token  string `json:"token"`
@@ -87,6 +91,9 @@ type Report struct {
 	Ready bool `json:"ready,omitempty"`
 	// Missing are the parts of the sandbox that this machine does not allow.
 	Missing []string `json:"missing,omitempty"`
+	// Floors are to be kept in the key store: how old the credentials of
+	// connections may be.
+	Floors map[string]config.Floor `json:"floors,omitempty"`
 	// Idle asks for the permission to sleep. It is repeated as long as it holds.
 	Idle bool `json:"idle,omitempty"`
 	// Asleep is the last report of a cell that ends because it has nothing to

@@ -55,6 +55,7 @@ func newBench(t *testing.T) *bench {
 	r := newRelay(org, cell, data, engine, 8, slog.New(slog.NewTextHandler(log, nil)))
 	r.executor = activities.New(activities.Config{
 		Organization: org, Owner: "test", Cell: cell, Data: data, Logger: r.logger,
+		Raised:  func(map[string]config.Floor) {},
 		Requeue: func(run string) { r.again(run) }, Ended: r.ended,
 	})
 	return &bench{relay: r, api: api, log: log, namespace: ns.ID}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +42,7 @@ type auditVerify struct {
 
 func auditCommand() *cobra.Command {
 	var v auditVerify
-	cmd := &cobra.Command{Use: "audit", Short: "Verify the audit log"}
+	cmd := &cobra.Command{Use: "audit", Short: "Verify the audit log, and accept that databases were restored"}
 	verify := &cobra.Command{
 		Use:   "verify",
 		Short: "Verify chains of the audit log, and the signatures of their checkpoints",
@@ -74,7 +75,7 @@ it could not be verified.`,
 	flags.BoolVar(&v.all, "all", false, "verify the control database and those of every organization")
 	flags.StringVar(&v.checkpointKey, "checkpoint-key", "", "file with the public keys of checkpoints, one a line; default DATA/keys/checkpoint.pub")
 	flags.BoolVar(&v.asJSON, "json", false, "print the reports as JSON, one a line")
-	cmd.AddCommand(verify)
+	cmd.AddCommand(verify, acceptRestore())
 	return cmd
 }
 
@@ -175,20 +176,11 @@ func (v auditVerify) offline(ctx context.Context, e env, keys audit.Keys, out io
 		organizations = append(organizations, v.organization)
 	}
 	if v.all {
-		for after := ""; ; {
-			page, err := control.ListOrganizations(ctx, after, store.MaxPage)
-			if err != nil {
-				return err
-			}
-			for _, o := range page {
-				if after = o.ID; o.State == store.OrganizationActive || o.State == store.OrganizationSuspended {
-					organizations = append(organizations, o.ID)
-				}
-			}
-			if len(page) < store.MaxPage {
-				break
-			}
+		every, err := organizationsOf(ctx, control)
+		if err != nil {
+			return err
 		}
+		organizations = append(organizations, every...)
 	}
 	var unread error
 	broken := brokenLogError{}
@@ -210,6 +202,25 @@ func (v auditVerify) offline(ctx context.Context, e env, keys audit.Keys, out io
 	return unread
 }
 
+// organizationsOf lists those whose databases hold chains.
+func organizationsOf(ctx context.Context, control *store.Control) ([]string, error) {
+	var out []string
+	for after := ""; ; {
+		page, err := control.ListOrganizations(ctx, after, store.MaxPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range page {
+			if after = o.ID; notary.Signed(o.State) {
+				out = append(out, o.ID)
+			}
+		}
+		if len(page) < store.MaxPage {
+			return out, nil
+		}
+	}
+}
+
 // print says what was verified; its error is brokenLogError when that does not hold.
 func (v auditVerify) print(out io.Writer, r *audit.Report) error {
 	if v.asJSON {
@@ -228,6 +239,9 @@ func (v auditVerify) print(out io.Writer, r *audit.Report) error {
 		}
 		for _, part := range r.Parts {
 			fmt.Fprintf(text, "  chain %s is there in part: its entries are what they were, others may be missing\n", part)
+		}
+		for _, l := range r.Restores {
+			fmt.Fprintf(text, "  RESTORED: checkpoint %d of %s accepts that entries %d to %d of chain %s are gone\n", l.Checkpoint, l.At.Format(time.RFC3339), l.From, l.To, l.Chain)
 		}
 		for _, f := range r.Findings {
 			fmt.Fprintln(text, "  BROKEN:", f)

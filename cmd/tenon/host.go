@@ -142,17 +142,19 @@ func runHost(ctx context.Context, e env) error {
 			_ = b.Close()
 		}
 	}()
-	host := supervisor.New(supervisor.Config{
-		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
-		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Client: engine, Starter: cells, Limits: limits, Capacity: e.Cell.Runs, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
-		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
-	})
+	var host *supervisor.Host
 	notary, err := notary.New(notary.Config{
-		Control: control, Admin: e.admin(), Signer: checkpoints, Keys: checkpointKeys, Directory: e.checkpoints, Awake: host.Awake, Logger: e.logger,
+		Control: control, Admin: e.admin(), Signer: checkpoints, Keys: checkpointKeys, Directory: e.checkpoints,
+		Awake: func() []string { return host.Awake() }, Logger: e.logger,
 	})
 	if err != nil {
 		return err
 	}
+	host = supervisor.New(supervisor.Config{
+		Control: control, Admin: e.admin(), Keys: keys, Root: root, API: apiPublic, Signer: signer, Engine: e.Engine, EngineCA: engineCA,
+		Namespace: namespace, DeleteNamespace: removed, Revoke: revoke, Attest: notary.Attest, Client: engine, Starter: cells, Limits: limits, Capacity: e.Cell.Runs, Binaries: dir, RunDir: filepath.Join(e.run, "cells"), Bells: bells, Idle: e.CellIdle,
+		Env: []string{"TENON_LOG_FORMAT=" + e.LogFormat, "TENON_LOG_LEVEL=" + e.LogLevel, "PATH=" + os.Getenv("PATH")}, Logger: e.logger,
+	})
 	signs, stopSigning := context.WithCancel(ctx)
 	var signing sync.WaitGroup
 	signing.Go(func() { notary.Run(signs) })

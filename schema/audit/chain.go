@@ -44,6 +44,24 @@ func (w *Walker) Expect(a Anchor) {
 	}
 }
 
+// Forget gives up the anchors behind an entry, and returns the last of them;
+// zero when there was none. It must come before the first entry.
+func (w *Walker) Forget(after int64) int64 {
+	last := w.last.Seq
+	if last <= after {
+		return 0
+	}
+	w.last = Anchor{}
+	for seq, a := range w.anchors {
+		if seq > after {
+			delete(w.anchors, seq)
+		} else if seq > w.last.Seq {
+			w.last = a
+		}
+	}
+	return last
+}
+
 // Add takes the next entry.
 func (w *Walker) Add(e *Entry) {
 	follows := true

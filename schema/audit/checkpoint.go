@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// checkpointDomain keeps a signature of ours from being one of anything else.
-const checkpointDomain = "tenon-audit-checkpoint-v1\x00"
+// The domains keep a signature of ours from being one of anything else, and a
+// checkpoint from becoming the acceptance of a restore.
+const (
+	checkpointDomain = "tenon-audit-checkpoint-v1\x00"
+	restoreDomain    = "tenon-audit-restore-v1\x00"
+)
 
 // ChainHead is where one chain ended.
 type ChainHead struct {
@@ -31,6 +35,9 @@ type Checkpoint struct {
 	At time.Time `json:"at"`
 	// Heads are sorted by chain; a chain without entries is not among them.
 	Heads []ChainHead `json:"heads"`
+	// Restored says that an administrator has accepted databases of an earlier
+	// time: what earlier checkpoints know behind Heads is given up.
+	Restored bool `json:"restored,omitempty"`
 	// Previous is the hash of the checkpoint before; empty for the first.
 	Previous []byte `json:"previous,omitempty"`
 	// Key names the key that signed.
@@ -41,7 +48,17 @@ type Checkpoint struct {
 // Next is the checkpoint that follows before, signed. A nil before makes the
 // first one.
 func (s Signer) Next(before *Checkpoint, organization string, at time.Time, heads []ChainHead) Checkpoint {
-	c := Checkpoint{Organization: organization, Sequence: 1, At: at.UTC().Truncate(time.Microsecond), Heads: slices.Clone(heads), Key: s.id}
+	return s.next(before, organization, at, heads, false)
+}
+
+// Accept is the checkpoint that follows before, and accepts that the chains end
+// earlier than it says.
+func (s Signer) Accept(before *Checkpoint, organization string, at time.Time, heads []ChainHead) Checkpoint {
+	return s.next(before, organization, at, heads, true)
+}
+
+func (s Signer) next(before *Checkpoint, organization string, at time.Time, heads []ChainHead, restored bool) Checkpoint {
+	c := Checkpoint{Organization: organization, Sequence: 1, At: at.UTC().Truncate(time.Microsecond), Heads: slices.Clone(heads), Restored: restored, Key: s.id}
 	slices.SortFunc(c.Heads, func(a, b ChainHead) int { return strings.Compare(a.Chain, b.Chain) })
 	if before != nil {
 		c.Sequence, c.Previous = before.Sequence+1, before.Hash()
@@ -52,7 +69,11 @@ func (s Signer) Next(before *Checkpoint, organization string, at time.Time, head
 
 // message is what is signed.
 func (c *Checkpoint) message() []byte {
-	w := writer(checkpointDomain)
+	domain := checkpointDomain
+	if c.Restored {
+		domain = restoreDomain
+	}
+	w := writer(domain)
 	w.text(c.Organization)
 	w.number(c.Sequence)
 	w.number(c.At.UnixMicro())
@@ -129,7 +150,7 @@ func (s *Series) Add(c *Checkpoint) map[string]Anchor {
 	}
 	anchors := make(map[string]Anchor, len(c.Heads))
 	for _, h := range c.Heads {
-		if s.last != nil && h.Seq < s.last.Head(h.Chain).Seq {
+		if s.last != nil && !c.Restored && h.Seq < s.last.Head(h.Chain).Seq {
 			report("chain " + h.Chain + " was shorter than at the checkpoint before: it had been cut")
 		}
 		anchors[h.Chain] = Anchor{Head: h.Head, By: c.name()}

@@ -1,6 +1,10 @@
 package audit
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+)
 
 // Report is what a verification found.
 type Report struct {
@@ -10,6 +14,9 @@ type Report struct {
 	Checkpoints int64 `json:"checkpoints"`
 	// Heads are where the chains that were whole end.
 	Heads []ChainHead `json:"heads"`
+	// Restores are the entries that were given up when databases of an earlier
+	// time were accepted.
+	Restores []Restore `json:"restores,omitempty"`
 	// Parts are the chains of which only a part was there: its entries were
 	// verified one by one, and others may be missing.
 	Parts []string `json:"parts,omitempty"`
@@ -17,6 +24,16 @@ type Report struct {
 	// nobody but the writing process would notice if these were cut off.
 	Unsigned int64     `json:"unsigned"`
 	Findings []Finding `json:"findings"`
+}
+
+// Restore is what a chain lost by an accepted restore: checkpoints knew of the
+// entries From to To.
+type Restore struct {
+	Chain      string    `json:"chain"`
+	From       int64     `json:"from"`
+	To         int64     `json:"to"`
+	At         time.Time `json:"at"`
+	Checkpoint int64     `json:"checkpoint"`
 }
 
 // Broken tells whether anything is wrong.
@@ -30,13 +47,19 @@ type Verification struct {
 	chains       []string
 	walkers      map[string]*Walker
 	last         *Checkpoint
-	found        findings
+	// seen are the checkpoints that gave their anchors, by their hashes.
+	seen     map[[sha256.Size]byte]struct{}
+	restores []Restore
+	found    findings
 }
 
 // NewVerification begins with the first entry of each chain. Without keys no
 // checkpoint is believed.
 func NewVerification(organization string, keys Keys, chains []string) *Verification {
-	v := &Verification{organization: organization, keys: keys, chains: chains, walkers: make(map[string]*Walker, len(chains))}
+	v := &Verification{
+		organization: organization, keys: keys, chains: chains, walkers: make(map[string]*Walker, len(chains)),
+		seen: make(map[[sha256.Size]byte]struct{}),
+	}
 	for _, c := range chains {
 		v.walkers[c] = NewWalker(c, Head{})
 	}
@@ -66,9 +89,32 @@ func (v *Verification) Checkpoints(all []Checkpoint) {
 }
 
 func (v *Verification) checkpoint(s *Series, c *Checkpoint) {
-	for chain, anchor := range s.Add(c) {
+	anchors := s.Add(c)
+	if anchors == nil {
+		return
+	}
+	// A second copy of a checkpoint must not bring back what a restore gave up.
+	hash := [sha256.Size]byte(c.Hash())
+	if _, ok := v.seen[hash]; ok {
+		return
+	}
+	v.seen[hash] = struct{}{}
+	if c.Restored {
+		v.restored(c)
+	}
+	for chain, anchor := range anchors {
 		if w := v.walkers[chain]; w != nil {
 			w.Expect(anchor)
+		}
+	}
+}
+
+// restored gives up what the chains had behind the heads of an accepted restore.
+func (v *Verification) restored(c *Checkpoint) {
+	for _, chain := range v.chains {
+		end := c.Head(chain).Seq
+		if lost := v.walkers[chain].Forget(end); lost > 0 {
+			v.restores = append(v.restores, Restore{Chain: chain, From: end + 1, To: lost, At: c.At, Checkpoint: c.Sequence})
 		}
 	}
 }
@@ -84,7 +130,7 @@ func (v *Verification) end(s *Series) {
 
 // Report ends the verification.
 func (v *Verification) Report() *Report {
-	r := &Report{Organization: v.organization, Heads: []ChainHead{}, Findings: append([]Finding{}, v.found...)}
+	r := &Report{Organization: v.organization, Heads: []ChainHead{}, Restores: v.restores, Findings: append([]Finding{}, v.found...)}
 	if v.last != nil {
 		r.Checkpoints = v.last.Sequence
 	}

@@ -1,6 +1,11 @@
 package config
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+)
 
 // CommandCredential tells the cell what was done to a connection's credential;
 // its arguments are a CredentialCommand.
@@ -56,6 +61,51 @@ type Custody struct {
 	Proof *Proof `json:"proof,omitempty"`
 	// Suspension is set while nothing is sent with the credential.
 	Suspension *Suspension `json:"suspension,omitempty"`
+}
+
+// Floor is what is known of a connection's credential apart from every database,
+// where who puts an older copy of one back does not reach. It never goes down.
+type Floor struct {
+	// Lowest is the lowest version that may be used, Entered the last one that
+	// the cell was told of.
+	Lowest  int `json:"lowest"`
+	Entered int `json:"entered"`
+}
+
+// Max is the higher of both, each for itself.
+func (f Floor) Max(o Floor) Floor {
+	return Floor{Lowest: max(f.Lowest, o.Lowest), Entered: max(f.Entered, o.Entered)}
+}
+
+// Known is what the record knows that must never be forgotten.
+func (c Custody) Known() Floor {
+	f := Floor{Lowest: c.Floor, Entered: c.Entered}
+	if c.Suspension != nil {
+		f.Lowest = max(f.Lowest, c.Suspension.Version+1)
+	}
+	return f
+}
+
+// Raise takes what is known elsewhere into the record, and tells whether the
+// record was behind it: it is of an earlier time then.
+func (c *Custody) Raise(f Floor) (behind bool) {
+	known := c.Known()
+	if known.Max(f) == known {
+		return false
+	}
+	c.Floor, c.Entered = max(c.Floor, f.Lowest), max(c.Entered, f.Entered)
+	return true
+}
+
+// Next is the version that is entered next, behind the one that was saved last:
+// none that was ever used, or refused, has its number.
+func (c Custody) Next(saved int) (int, error) {
+	known := c.Known()
+	last := max(saved, known.Entered, known.Lowest-1)
+	if last >= math.MaxInt32 {
+		return 0, schema.Errorf(schema.CodeConflict, "what the cell knows of this connection's credential was changed").Advise("Make a new connection.")
+	}
+	return last + 1, nil
 }
 
 // Proof says what is known of whether a version works.

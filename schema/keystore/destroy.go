@@ -9,7 +9,7 @@ import (
 	"github.com/tenonhq/tenon/schema/seal/keyfile"
 )
 
-// destroy overwrites and removes the organization's file, and what a process
+// destroy overwrites and removes the organization's files, and what a process
 // that was killed while it wrote one has left beside it. It runs under the
 // directory's lock: nobody is writing now.
 func (s *Store) destroy(org string) error {
@@ -29,9 +29,10 @@ func (s *Store) destroy(org string) error {
 			}
 		}
 	}
-	err = keyfile.Destroy(s.path(org))
-	if schema.CodeOf(err) == schema.CodeNotFound {
-		return nil
+	for _, path := range []string{s.path(org), s.floorsPath(org)} {
+		if err := keyfile.Destroy(path); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+			return err
+		}
 	}
-	return err
+	return nil
 }

@@ -33,7 +33,7 @@ func (c *Control) claim(
 	err := c.s.w.do(ctx, "claim cells", func(t *txn) error {
 		db, tctx := t.Read()
 		free, err := many[CellRow](tctx, db, "cells", func(q *bun.SelectQuery) *bun.SelectQuery {
-			return which(q.Where("(host = '' OR lease_until <= ?) AND state <> ?", now.UTC(), CellDeleted))
+			return which(q.Where("(host = '' OR lease_until <= ?) AND state NOT IN (?, ?)", now.UTC(), CellDeleted, CellPutBack))
 		})
 		if err != nil {
 			return err

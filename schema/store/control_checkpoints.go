@@ -19,10 +19,14 @@ func (c *Control) PutCheckpoint(ctx context.Context, p audit.Checkpoint) error {
 		return schema.Errorf(schema.CodeInternal, "a checkpoint does not encode: %w", err)
 	}
 	return c.s.w.do(ctx, "keep the checkpoint", func(t *txn) error {
-		const insert = "INSERT INTO checkpoints (organization, seq, document) VALUES (?, ?, ?)"
-		_, _, err := t.Exec(insert, p.Organization, p.Sequence, string(document))
-		return err
+		return t.putCheckpoint(p, document)
 	})
+}
+
+func (t *txn) putCheckpoint(p audit.Checkpoint, document []byte) error {
+	const insert = "INSERT INTO checkpoints (organization, seq, document) VALUES (?, ?, ?)"
+	_, _, err := t.Exec(insert, p.Organization, p.Sequence, string(document))
+	return err
 }
 
 const selectCheckpoints = "SELECT document FROM checkpoints WHERE organization = ? "

@@ -79,6 +79,13 @@ func (d *Door) GetConnection(ctx context.Context, namespace, idOrName string) (C
 	})
 }
 
+// FindConnection finds a connection of any namespace by its id.
+func (d *Door) FindConnection(ctx context.Context, id string) (Connection, error) {
+	return one[Connection](ctx, d.s.Bun(), "connection", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("id = ?", id)
+	})
+}
+
 // ListConnections lists the connections of a namespace, newest first, without
 // deleted ones.
 func (d *Door) ListConnections(ctx context.Context, namespace string) ([]Connection, error) {

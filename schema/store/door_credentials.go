@@ -9,9 +9,10 @@ import (
 )
 
 // PutCredential adds the next version of a connection's credential and makes
-// it the current one. Its number must follow the one entered last, else
+// it the current one. Its number must be above the one entered last, else
 // CodeConflict: the version is sealed into the credential, so a caller that
-// lost a race must seal again.
+// lost a race must seal again. A gap is left where the cell knows of versions
+// that this database has not.
 //
 // Version keep, when it still has its ciphertext, stays as the previous one
 // until the new one is proven; every other one is destroyed. The command tells
@@ -25,8 +26,8 @@ func (d *Door) PutCredential(ctx context.Context, c Credential, keep int, told C
 		if err != nil {
 			return err
 		}
-		if c.Version != conn.CredentialVersion+1 {
-			return schema.Errorf(schema.CodeConflict, "the credential's version must be %d", conn.CredentialVersion+1)
+		if c.Version <= conn.CredentialVersion {
+			return schema.Errorf(schema.CodeConflict, "the credential's version must be above %d", conn.CredentialVersion)
 		}
 		if err := t.refuseRetired(c.SealedTo); err != nil {
 			return err

@@ -54,10 +54,10 @@ func TestConnectionsAndCredentials(t *testing.T) {
 			k := store.Credential{ID: schema.NewID(schema.PrefixCredential), Connection: c.ID, Version: version, Sealed: []byte{9, byte(version)}, CreatedBy: "key_1"}
 			return d.PutCredential(ctx, k, version-1, store.Command{ID: schema.NewID(schema.PrefixCommand), Namespace: n.ID, Kind: "credential", By: "key_1"}, draft("credential.create", k.ID))
 		}
-		wantCode(t, schema.CodeConflict, put(2))
 		require.NoError(t, put(1))
 		wantCode(t, schema.CodeConflict, put(1))
 		require.NoError(t, put(2))
+		wantCode(t, schema.CodeConflict, put(1))
 		first, err := cell.Door().GetCredential(ctx, c.ID, 1)
 		require.NoError(t, err)
 		require.Equal(t, store.CredentialPrevious, first.State)

@@ -11,14 +11,19 @@ const (
 	OrganizationProvisioning = "provisioning"
 	OrganizationActive       = "active"
 	OrganizationSuspended    = "suspended"
-	OrganizationDeleting     = "deleting"
+	// OrganizationPutBack is one whose databases are not those that were signed:
+	// somebody put an earlier copy of them in their place.
+	OrganizationPutBack  = "put_back"
+	OrganizationDeleting = "deleting"
 	// OrganizationDeleted is all that is left of one: its id, and when.
 	OrganizationDeleted = "deleted"
 
 	CellProvisioning = OrganizationProvisioning
 	CellActive       = OrganizationActive
 	CellSuspended    = OrganizationSuspended
-	CellDeleting     = OrganizationDeleting
+	// CellPutBack is a cell that no host may claim until that is accepted.
+	CellPutBack  = OrganizationPutBack
+	CellDeleting = OrganizationDeleting
 	// CellDeleted is a cell that no host may claim anymore.
 	CellDeleted = "deleted"
 )

@@ -124,15 +124,13 @@ AND EXISTS (SELECT 1 FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) 
 func provisionSchema(ctx context.Context, ownerURL, chain string, n names) error {
 	return asOwner(ctx, ownerURL, chain, func(db *database.DB) error {
 		rights := grants(chain, n)
-		if err := bringUp(ctx, db, chain, rights...); err != nil {
+		migrated, err := bringUp(ctx, db, chain, rights...)
+		if err != nil || migrated {
 			return err
 		}
-		for _, grant := range rights {
-			if _, err := db.Bun().DB.ExecContext(ctx, grant); err != nil {
-				return database.Error("provision the cell", err)
-			}
-		}
-		return nil
+		// The roles may be other ones than those that the schema was made for.
+		_, err = db.Bun().DB.ExecContext(ctx, strings.Join(rights, ";"))
+		return database.Error("provision the cell", err)
 	})
 }
 
@@ -144,7 +142,8 @@ func migratePostgres(ctx context.Context, adminURL, org string) error {
 	}
 	for _, chain := range []string{ChainDoor, ChainWork} {
 		if err := asOwner(ctx, owner, chain, func(db *database.DB) error {
-			return bringUp(ctx, db, chain, grants(chain, n)...)
+			_, err := bringUp(ctx, db, chain, grants(chain, n)...)
+			return err
 		}); err != nil {
 			return err
 		}

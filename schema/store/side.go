@@ -41,7 +41,8 @@ func openSide(ctx context.Context, url, chain string, readOnly, migrate bool) (*
 
 func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) error {
 	if migrate {
-		return bringUp(ctx, db, chain)
+		_, err := bringUp(ctx, db, chain)
+		return err
 	}
 	known, err := db.Migrations(migrations, "migrations/"+chain)
 	if err != nil {
@@ -57,17 +58,17 @@ func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) e
 	return nil
 }
 
-// bringUp makes or migrates the schema of a chain, executing the statements of
-// each with every migration.
-func bringUp(ctx context.Context, db *database.DB, chain string, each ...string) error {
+// bringUp makes or migrates the schema of a chain, and says with that who may use
+// it. It tells whether there was anything to do.
+func bringUp(ctx context.Context, db *database.DB, chain string, rights ...string) (migrated bool, err error) {
 	known, err := db.Migrations(migrations, "migrations/"+chain)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := db.EnsureSchema(ctx); err != nil {
-		return err
+		return false, err
 	}
-	return db.Migrate(ctx, known, each...)
+	return db.Migrate(ctx, known, rights...)
 }
 
 // close waits for what was accepted.

@@ -18,7 +18,7 @@ var (
 	binaries = flag.String("binaries", "../../bin", "directory of the binaries")
 	result   = flag.String("out", "", "file for the figures, as JSON")
 	window   = flag.Duration("window", 10*time.Second, "how long each load lasts")
-	parts    = flag.String("parts", "postgres,baseline,latency,recovery,acks,sqlite,wake,broker,audit,sealing", "what is measured")
+	parts    = flag.String("parts", "postgres,baseline,latency,recovery,acks,sqlite,wake,bomb,broker,audit,sealing", "what is measured")
 )
 
 // asked tells whether a part is to be measured.
@@ -52,6 +52,9 @@ func BenchmarkPlatform(b *testing.B) {
 	}
 	if asked("wake") {
 		wakeFigures(b, &r, rec)
+	}
+	if asked("bomb") {
+		bombFigure(b, &r, rec)
 	}
 	if asked("broker") {
 		brokerFigure(b, &r, rec)
@@ -96,7 +99,7 @@ func postgresFigures(b *testing.B, r *report, k *books, rec *recorder) float64 {
 
 	if asked("latency") || asked("recovery") {
 		timed := p.tenant(b, rec.target)
-		r.plain("flow_p50_ms", milliseconds(latency(b, timed, rec)), "ms", "<= 10")
+		r.plain("flow_p50_ms", milliseconds(latency(b, timed, rec, "latency")), "ms", "<= 10")
 		if asked("recovery") {
 			r.plain("recover_s", recovery(b, p, timed, rec).Seconds(), "s", "<= 5")
 		}
@@ -147,12 +150,12 @@ func sqliteFigures(b *testing.B, r *report, k *books, rec *recorder, postgres fl
 }
 
 // latency is the median from the webhook posted to the bill's arrival, one
-// flow at a time.
-func latency(b *testing.B, t *tenant, rec *recorder) time.Duration {
+// flow at a time. The name tells its orders from others.
+func latency(b *testing.B, t *tenant, rec *recorder, name string) time.Duration {
 	b.Helper()
 	var took []time.Duration
 	for i := range int64(latencies + 10) {
-		order := "latency-" + itoa(i)
+		order := name + "-" + itoa(i)
 		began := time.Now()
 		require.NoError(b, t.post(b.Context(), order))
 		d := rec.wait(b, order, 30*time.Second).Sub(began)

@@ -14,14 +14,16 @@ import (
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
 
-var organizations = flag.Int("organizations", 1000, "how many organizations BenchmarkCells makes")
+var (
+	organizations = flag.Int("organizations", 1000, "how many organizations BenchmarkCells makes")
+	awake         = flag.Int("awake", 20, "how many of them have something to do, each every two seconds")
+)
 
 const (
 	// wakes is how many times a cell is woken, provisions how many are made one
 	// after the other.
 	wakes, provisions = 7, 7
-	// awake is how many of the organizations have something to do, each every period.
-	awake  = 20
+	// period is how often an organization that is awake has something to do.
 	period = 2 * time.Second
 	// creators is how many organizations are asked for at a time.
 	creators = 8
@@ -71,16 +73,17 @@ func BenchmarkCells(b *testing.B) {
 	var r report
 	rec := startRecorder(b)
 	if asked("sqlite") {
-		manyCells(b, &r, rec, "cells", start(b, "", "TENON_CELL_IDLE=10s"))
+		manyCells(b, &r, rec, "cells", start(b, "", "TENON_CELL_IDLE=10s"), nil)
 	}
 	if asked("postgres") {
 		cluster := storetest.Postgres(b)
 		p := start(b, cluster.Database(b), "TENON_CELL_IDLE=10s")
-		manyCells(b, &r, rec, "cells_postgres", p)
-		var sessions int
-		require.NoError(b, open(b, cluster, "postgres").QueryRowContext(b.Context(),
-			"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").Scan(&sessions))
-		fmt.Printf("sessions at the end: %d\n", sessions)
+		watch := open(b, cluster, "postgres")
+		manyCells(b, &r, rec, "cells_postgres", p, func() (sessions int) {
+			require.NoError(b, watch.QueryRowContext(b.Context(),
+				"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").Scan(&sessions))
+			return sessions
+		})
 	}
 	r.print(os.Stdout)
 	if *result != "" && !b.Failed() {
@@ -90,7 +93,7 @@ func BenchmarkCells(b *testing.B) {
 
 // manyCells counts the organizations that one machine holds: each can be used,
 // those that work lose no order, and no other has a process.
-func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform) {
+func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform, sessions func() int) {
 	b.Helper()
 	admin := p.administrator(b)
 	began := time.Now()
@@ -110,10 +113,11 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 	close(next)
 	creating.Wait()
 	fmt.Printf("%s: %d organizations made in %s\n", name, len(ids), time.Since(began).Round(time.Second))
+	most := 0
 
-	tenants := make([]*tenant, awake)
+	tenants := make([]*tenant, *awake)
 	for i := range tenants {
-		tenants[i] = p.equip(b, admin, ids[i*len(ids)/awake], rec.target)
+		tenants[i] = p.equip(b, admin, ids[i*len(ids) / *awake], rec.target)
 	}
 	var took []time.Duration
 	round := func(n int64, counted bool) {
@@ -122,7 +126,10 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 			order := fmt.Sprintf("%s-%d-%d", name, n, i)
 			sent[order] = time.Now()
 			require.NoError(b, t.post(b.Context(), order))
-			pause(period / awake)
+			pause(period / time.Duration(*awake))
+		}
+		if sessions != nil {
+			most = max(most, sessions())
 		}
 		for order := range sent {
 			at := rec.seen(b, order, patience)
@@ -140,7 +147,7 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 	}
 	used, lasted := spent(p.pid).since(before), time.Since(from)
 	all := family(p.pid)
-	require.Equal(b, awake, p.awake(), "cells that have work are awake, others are not")
+	require.Equal(b, *awake, p.awake(), "cells that have work are awake, others are not")
 	mib, ok := resident(all)
 	require.True(b, ok)
 	for _, id := range ids {
@@ -149,7 +156,10 @@ func manyCells(b *testing.B, r *report, rec *recorder, name string, p *platform)
 		require.Equal(b, "active", org.State)
 	}
 	r.plain(name, float64(len(ids)), "organizations", ">= 1000")
-	fmt.Printf("%s: %d awake; %d processes, %.0f MiB, %.2f cores, p50 %s\n", name, awake, len(all), mib,
+	fmt.Printf("%s: %d awake; %d processes, %.0f MiB, %.2f cores, p50 %s\n", name, *awake, len(all), mib,
 		used.total().Seconds()/lasted.Seconds(), median(took).Round(time.Millisecond))
+	if sessions != nil {
+		fmt.Printf("%s: %d sessions at most\n", name, most)
+	}
 	p.end()
 }

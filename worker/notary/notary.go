@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -43,7 +44,10 @@ type Config struct {
 
 // Notary signs until its context ends.
 type Notary struct {
-	cfg   Config
+	cfg Config
+
+	// mu lets one organization be looked at, at a time.
+	mu    sync.Mutex
 	files *files
 	// told are the findings that stand in the log already.
 	told map[string]bool
@@ -89,7 +93,8 @@ func (n *Notary) Look(ctx context.Context, all bool) {
 		}
 	}
 	for _, organization := range append([]string{""}, organizations...) {
-		if err := n.sign(ctx, organization); err != nil && ctx.Err() == nil {
+		err := n.Attest(ctx, organization)
+		if err != nil && schema.CodeOf(err) != schema.CodePutBack && ctx.Err() == nil {
 			n.cfg.Logger.WarnContext(ctx, "the audit chains could not be signed and are tried again", "organization", organization, "error", err)
 		}
 	}
@@ -103,7 +108,7 @@ func (n *Notary) organizations(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		for _, o := range page {
-			if after = o.ID; o.State == store.OrganizationActive || o.State == store.OrganizationSuspended {
+			if after = o.ID; Signed(o.State) {
 				out = append(out, o.ID)
 			}
 		}
@@ -113,10 +118,23 @@ func (n *Notary) organizations(ctx context.Context) ([]string, error) {
 	}
 }
 
-// sign makes the organization's next checkpoint, unless its chains stand where
-// the last one says, or are not what the last one says.
-func (n *Notary) sign(ctx context.Context, organization string) error {
-	last, err := n.reconcile(ctx, organization)
+// Signed tells whether an organization in that state has chains to sign.
+func Signed(state string) bool {
+	return state == store.OrganizationActive || state == store.OrganizationSuspended || state == store.OrganizationPutBack
+}
+
+// Attest compares the organization's chains, the control database's with "",
+// with what was signed last, and signs what has grown since. CodePutBack means
+// that they are not what was signed: an earlier copy of the databases stands in
+// their place, or somebody changed them. Nothing is signed then, the
+// organization is stopped, and nothing of it may run (invariants 1, 7 and 8).
+//
+// What is signed is on disk before anybody can read it, and a checkpoint is made
+// of what was read. So a crash, of whatever and whenever, is never taken for it.
+func (n *Notary) Attest(ctx context.Context, organization string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last, sound, err := n.reconcile(ctx, organization)
 	if err != nil {
 		return err
 	}
@@ -126,23 +144,20 @@ func (n *Notary) sign(ctx context.Context, organization string) error {
 	}
 	defer func() { _ = chains.Close() }()
 	heads, err := chains.Heads(ctx)
-	if err != nil || len(heads) == 0 && last == nil {
+	if err != nil {
 		return err
 	}
-	if last != nil {
-		if slices.EqualFunc(heads, last.Heads, same) {
-			return nil
-		}
-		for _, h := range last.Heads {
-			there, err := chains.At(ctx, h.Chain, h.Seq)
-			if err != nil {
-				return err
-			}
-			if !bytes.Equal(there.Hash, h.Hash) {
-				// To sign over this would be to vouch for it.
-				return n.tell(ctx, organization, audit.Finding{Chain: h.Chain, Seq: h.Seq, What: "the entry that the last checkpoint signed is not there"})
-			}
-		}
+	broken, err := compare(ctx, chains, last)
+	switch {
+	case err != nil:
+		return err
+	case broken != nil:
+		// To sign over this would be to vouch for it.
+		return n.stop(ctx, organization, *broken)
+	case !sound && last == nil:
+		return schema.Errorf(schema.CodeUnavailable, "the control database holds a checkpoint that the platform did not sign, and there is no other to compare the databases with")
+	case !sound, len(heads) == 0 && last == nil, last != nil && slices.EqualFunc(heads, last.Heads, same):
+		return nil
 	}
 	next := n.cfg.Signer.Next(last, organization, time.Now(), heads)
 	if err := n.cfg.Control.PutCheckpoint(ctx, next); err != nil {
@@ -153,6 +168,40 @@ func (n *Notary) sign(ctx context.Context, organization string) error {
 		return err
 	}
 	return n.files.add(&next)
+}
+
+// compare finds the first chain that does not have the entry that the checkpoint
+// signed.
+func compare(ctx context.Context, chains *store.Chains, last *audit.Checkpoint) (*audit.Finding, error) {
+	if last == nil {
+		return nil, nil //nolint:nilnil // Nothing was signed, and nothing is wrong.
+	}
+	for _, h := range last.Heads {
+		there, err := chains.At(ctx, h.Chain, h.Seq)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(there.Hash, h.Hash) {
+			return &audit.Finding{Chain: h.Chain, Seq: h.Seq, What: "the entry that the last checkpoint signed is not there"}, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // As above.
+}
+
+// stop has nobody run an organization whose databases are not those that were
+// signed, and puts that on the record.
+func (n *Notary) stop(ctx context.Context, organization string, f audit.Finding) error {
+	n.tell(ctx, organization, f)
+	if organization != "" {
+		draft, err := draftOf("organization.put_back", organization, f)
+		if err != nil {
+			return err
+		}
+		if err := n.cfg.Control.PutBack(ctx, organization, draft); err != nil {
+			return err
+		}
+	}
+	return schema.Errorf(schema.CodePutBack, "the databases are not those that were signed: %s", f.String())
 }
 
 func same(a, b audit.ChainHead) bool {
@@ -168,47 +217,65 @@ func (n *Notary) open(ctx context.Context, organization string) (*store.Chains, 
 
 // reconcile brings the file and the database to the same last checkpoint: a
 // process may have died between the two, another host may have signed, and
-// somebody may have cut one of them.
-func (n *Notary) reconcile(ctx context.Context, organization string) (*audit.Checkpoint, error) {
-	stored, err := n.cfg.Control.LastCheckpoint(ctx, organization)
-	if err != nil {
-		return nil, err
-	}
+// somebody may have cut one of them. It is not sound when the database holds
+// one that does not hold; then what the file has counts.
+func (n *Notary) reconcile(ctx context.Context, organization string) (last *audit.Checkpoint, sound bool, err error) {
 	kept, err := n.files.last(organization)
 	if err != nil {
+		return nil, false, err
+	}
+	last, sound = kept, true
+	err = follow(ctx, n.cfg.Control, organization, kept, n.cfg.Keys, func(c *audit.Checkpoint, wrong error) error {
+		if wrong != nil {
+			sound = false
+			n.tell(ctx, organization, audit.Finding{Seq: c.Sequence, What: "the control database holds a checkpoint that does not hold: " + wrong.Error()})
+			return nil
+		}
+		last = c
+		return n.files.add(c)
+	})
+	if err != nil || !sound {
+		return last, sound, err
+	}
+	missing, err := n.missing(ctx, organization, last)
+	for i := range missing {
+		if err := n.cfg.Control.PutCheckpoint(ctx, missing[i]); err != nil && schema.CodeOf(err) != schema.CodeConflict {
+			return last, sound, err
+		}
+	}
+	return last, sound, err
+}
+
+// missing are the checkpoints on disk that the control database lost.
+func (n *Notary) missing(ctx context.Context, organization string, last *audit.Checkpoint) ([]audit.Checkpoint, error) {
+	stored, err := n.cfg.Control.LastCheckpoint(ctx, organization)
+	if err != nil || sequence(stored) >= sequence(last) {
 		return nil, err
 	}
-	at := sequence(kept)
-	for at < sequence(stored) {
-		page, err := n.cfg.Control.ListCheckpoints(ctx, organization, at, store.MaxPage)
+	return n.files.after(organization, sequence(stored))
+}
+
+// follow gives each checkpoint that the control database has behind one, and
+// what is wrong with it; the first that is wrong is the last.
+func follow(
+	ctx context.Context, control *store.Control, organization string, last *audit.Checkpoint, keys audit.Keys, each func(*audit.Checkpoint, error) error,
+) error {
+	for {
+		page, err := control.ListCheckpoints(ctx, organization, sequence(last), store.MaxPage)
 		if err != nil {
-			return nil, err
-		}
-		if len(page) == 0 {
-			break
+			return err
 		}
 		for i := range page {
-			if err := audit.Follows(kept, &page[i], organization, n.cfg.Keys); err != nil {
-				return nil, n.tell(ctx, organization, audit.Finding{Seq: page[i].Sequence, What: "the control database holds a checkpoint that does not hold: " + err.Error()})
+			wrong := audit.Follows(last, &page[i], organization, keys)
+			if err := each(&page[i], wrong); err != nil || wrong != nil {
+				return err
 			}
-			if err := n.files.add(&page[i]); err != nil {
-				return nil, err
-			}
-			kept, at = &page[i], page[i].Sequence
+			last = &page[i]
+		}
+		if len(page) < store.MaxPage {
+			return nil
 		}
 	}
-	if sequence(stored) < sequence(kept) {
-		missing, err := n.files.after(organization, sequence(stored))
-		if err != nil {
-			return nil, err
-		}
-		for i := range missing {
-			if err := n.cfg.Control.PutCheckpoint(ctx, missing[i]); err != nil && schema.CodeOf(err) != schema.CodeConflict {
-				return nil, err
-			}
-		}
-	}
-	return kept, nil
 }
 
 func sequence(c *audit.Checkpoint) int64 {
@@ -220,23 +287,32 @@ func sequence(c *audit.Checkpoint) int64 {
 
 // tell puts a finding on the record, once: the log of the process, and the
 // control chain, which is not the one that is broken unless all is lost.
-func (n *Notary) tell(ctx context.Context, organization string, f audit.Finding) error {
+func (n *Notary) tell(ctx context.Context, organization string, f audit.Finding) {
 	key := organization + "\x00" + f.String()
 	if n.told[key] {
-		return nil
+		return
 	}
 	n.cfg.Logger.ErrorContext(ctx, "the audit log is not what was signed: verify it", "organization", organization, "finding", f.String())
+	draft, err := draftOf("audit.broken", organization, f)
+	if err == nil {
+		err = n.cfg.Control.AppendAudit(ctx, draft)
+	}
+	if err != nil {
+		n.cfg.Logger.WarnContext(ctx, "a finding could not be put on the record and is told again", "organization", organization, "error", err)
+		return
+	}
+	n.told[key] = true
+}
+
+// draftOf is an entry of the control chain about a finding.
+func draftOf(action, organization string, f audit.Finding) (store.AuditDraft, error) {
 	detail, err := json.Marshal(f)
 	if err != nil {
-		return schema.Errorf(schema.CodeInternal, "a finding cannot be written: %w", err)
+		return store.AuditDraft{}, schema.Errorf(schema.CodeInternal, "a finding cannot be written: %w", err)
 	}
 	target := organization
 	if target == "" {
 		target = f.Chain
 	}
-	err = n.cfg.Control.AppendAudit(ctx, store.AuditDraft{
-		Actor: actor, Action: "audit.broken", Target: target, Organization: organization, DetailSealed: detail,
-	})
-	n.told[key] = err == nil
-	return err
+	return store.AuditDraft{Actor: actor, Action: action, Target: target, Organization: organization, DetailSealed: detail}, nil
 }

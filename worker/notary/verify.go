@@ -23,22 +23,32 @@ type Evidence struct {
 // database and in the files. An error means that they could not be read; what
 // is wrong with them is in the report.
 func Verify(ctx context.Context, e Evidence, organization string) (*audit.Report, error) {
-	chains := e.Control.Chains()
+	chains, err := e.chains(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = chains.Close() }()
 	// Checkpoints first: a chain only grows, so that none tells of more than is
 	// there.
 	checkpoints, err := e.checkpoints(ctx, organization)
 	if err != nil {
 		return nil, err
 	}
-	if organization != "" {
-		if chains, err = store.OpenChains(ctx, e.Admin, organization); err != nil {
-			return nil, err
-		}
+	return e.verify(ctx, chains, organization, checkpoints...)
+}
+
+func (e Evidence) chains(ctx context.Context, organization string) (*store.Chains, error) {
+	if organization == "" {
+		return e.Control.Chains(), nil
 	}
-	defer func() { _ = chains.Close() }()
+	return store.OpenChains(ctx, e.Admin, organization)
+}
+
+// verify verifies the chains against each place's copy of the checkpoints.
+func (e Evidence) verify(ctx context.Context, chains *store.Chains, organization string, places ...[]audit.Checkpoint) (*audit.Report, error) {
 	v := audit.NewVerification(organization, e.Keys, chains.Names())
-	for _, of := range checkpoints {
-		v.Checkpoints(of)
+	for _, checkpoints := range places {
+		v.Checkpoints(checkpoints)
 	}
 	for _, chain := range chains.Names() {
 		if err := chains.Walk(ctx, chain, v.Walker(chain)); err != nil {

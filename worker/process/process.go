@@ -104,15 +104,47 @@ func Start(s Spec) (*Process, error) {
 			started <- schema.Errorf(schema.CodeUnavailable, "%s could not be started: %w", s.Name, err)
 			return
 		}
-		p.PID, p.signal = cmd.Process.Pid, cmd.Process.Signal
+		signals := make(chan passing)
+		p.PID, p.signal = cmd.Process.Pid, p.through(signals)
 		started <- nil
-		ended(cmd.Wait())
-		s.Limits.end()
+		waited := make(chan error, 1)
+		go func() { waited <- cmd.Wait() }()
+		for {
+			select {
+			case s := <-signals:
+				s.sent <- cmd.Process.Signal(s.signal)
+			case err := <-waited:
+				ended(err)
+				s.Limits.end()
+				return
+			}
+		}
 	}()
 	if err := <-started; err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// passing is a signal on its way to a child.
+type passing struct {
+	signal os.Signal
+	sent   chan error
+}
+
+// through has signals sent by the thread that forked the child. Landlock gives
+// each thread of a confined process a domain of its own, and the child is in that
+// thread's: no other may signal it.
+func (p *Process) through(signals chan<- passing) func(os.Signal) error {
+	return func(signal os.Signal) error {
+		s := passing{signal: signal, sent: make(chan error, 1)}
+		select {
+		case signals <- s:
+			return <-s.sent
+		case <-p.done:
+			return os.ErrProcessDone
+		}
+	}
 }
 
 // Done is closed when the child has been reaped.

@@ -40,6 +40,8 @@ type cell struct {
 
 	mu   sync.Mutex
 	line *worker.Line
+	// unkept are floors that the key store does not have yet.
+	unkept map[string]config.Floor
 	// mark is the state of the key store's entry that the process has.
 	mark string
 	// minted is when the process's engine token was made, by the wall clock.
@@ -87,6 +89,9 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	// What the process before has written is signed; what it wrote must be there.
+	attested := make(chan error, 1)
+	go func() { attested <- c.host.cfg.Attest(ctx, c.organization) }()
 	// The engine may have lost its store since the cell was made; what was in
 	// it is made again from the cell's own database.
 	within, cancel := context.WithTimeout(ctx, cellStartPatience)
@@ -121,9 +126,17 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 		return nil, schema.Errorf(schema.CodeUnavailable, "the handover could not be opened: %w", err)
 	}
 	line := worker.NewLine(conn)
-	if err := c.handOver(conn, line, boot); err != nil {
+	// Invariant 1: no key leaves for a cell whose databases were put back.
+	if err = <-attested; err == nil {
+		err = c.handOver(conn, line, boot)
+	}
+	if err != nil {
+		boot.Clear()
 		p.Stop(0)
 		_ = conn.Close()
+		if schema.CodeOf(err) == schema.CodePutBack {
+			c.cancel() // Nobody starts it again until that is accepted.
+		}
 		return nil, err
 	}
 	heard := make(chan struct{})
@@ -149,8 +162,12 @@ func (c *cell) handOver(conn net.Conn, line *worker.Line, boot worker.Boot) erro
 		return err
 	}
 	var r worker.Report
-	if err := line.Receive(&r); err != nil || !r.Ready {
-		return schema.Errorf(schema.CodeUnavailable, "the cell did not wake: %w", err)
+	for !r.Ready {
+		r = worker.Report{}
+		if err := line.Receive(&r); err != nil {
+			return schema.Errorf(schema.CodeUnavailable, "the cell did not wake: %w", err)
+		}
+		c.keep(r.Floors)
 	}
 	if len(r.Missing) > 0 {
 		c.host.cfg.Logger.Warn("this machine does not allow the whole sandbox", "organization", c.organization, "missing", strings.Join(r.Missing, ", "))
@@ -184,6 +201,9 @@ func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 		Organization: c.organization, Epoch: c.epoch, Idle: cfg.Idle, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
 		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Capacity: cfg.Capacity,
 		ReadWrite: directories(urls, runDir), ReadOnly: store.TLSFiles(urls.Door, urls.Work),
+	}
+	if b.Floors, err = cfg.Keys.Floors(ctx, c.organization); err != nil {
+		return worker.Boot{}, err
 	}
 	b.Keys = handKeys(opened)
 	return b, nil

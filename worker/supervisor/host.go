@@ -59,6 +59,10 @@ type Config struct {
 	// Revoke tells the engine that operators' tokens made by then are revoked,
 	// and is idempotent.
 	Revoke func(ctx context.Context, namespace string, at time.Time) error
+	// Attest compares the chains of an organization, whose cell is about to run or
+	// has just ended, with what was signed, and signs what has grown since.
+	// CodePutBack means that it must not run.
+	Attest func(ctx context.Context, organization string) error
 	// Client is connected to the platform's namespace.
 	Client client.Client
 	// Limits bound each cell's processes.
@@ -190,8 +194,8 @@ func (h *Host) renew(ctx context.Context) error {
 			c.cancel()
 			continue
 		}
-		// It stops, and is claimed again to be deleted.
-		if row.State == store.CellDeleting && c.state != row.State {
+		// It stops; one that is to be deleted is claimed again for that.
+		if (row.State == store.CellDeleting || row.State == store.CellPutBack) && c.state != row.State {
 			c.cancel()
 			continue
 		}
@@ -210,7 +214,10 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ok := h.cells[row.Organization]; ok {
+		// The one before has ended and is not forgotten yet. The claim goes back, and
+		// is made again at the next look: kept, it would be nobody's, for ever.
 		cancel()
+		h.wg.Go(func() { h.release(context.WithoutCancel(ctx), c) })
 		return
 	}
 	h.cells[row.Organization] = c
@@ -226,6 +233,9 @@ func (h *Host) begin(ctx context.Context, row store.CellRow) {
 		// The bell of what came while it fell asleep went to a process that was gone.
 		if c.missed() && ctx.Err() == nil {
 			h.wake(ctx, row.Organization)
+		}
+		if row.State == store.CellActive {
+			h.attest(context.WithoutCancel(ctx), row.Organization)
 		}
 	})
 }
@@ -253,6 +263,13 @@ func (h *Host) live(ctx context.Context, c *cell, state string) (asleep bool) {
 		return false
 	}
 	return c.run(ctx)
+}
+
+// attest signs what a cell has written that has ended, however it did.
+func (h *Host) attest(ctx context.Context, organization string) {
+	if err := h.cfg.Attest(ctx, organization); err != nil && schema.CodeOf(err) != schema.CodePutBack {
+		h.cfg.Logger.WarnContext(ctx, "the end of a cell's chains could not be signed; the next look does", "organization", organization, "error", err)
+	}
 }
 
 func (h *Host) release(ctx context.Context, c *cell) {

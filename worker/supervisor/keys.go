@@ -51,6 +51,7 @@ func (h *Host) keepKeys(ctx context.Context) {
 		h.mu.Unlock()
 		for _, c := range cells {
 			warn("new keys were not handed to a cell; it is tried again", c.rekey(ctx))
+			warn("how old credentials may be could not be kept; it is tried again", c.keepFloors(ctx))
 		}
 		warn("rotations could not be begun; it is tried again", h.beginRotations(ctx))
 	}

@@ -34,6 +34,7 @@ func (c *cell) listen(line *worker.Line) {
 		if line.Receive(&r) != nil {
 			return
 		}
+		c.keep(r.Floors)
 		c.mu.Lock()
 		quiet := time.Since(c.seen) > markPatience
 		if r.Asleep && c.line == line {

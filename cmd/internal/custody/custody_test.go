@@ -19,6 +19,9 @@ const (
 	awsID    = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 )
 
+// every is a key of each provider.
+var every = []string{"transit/tenon-root", "keys/tenon-root", awsID, googleName, "azure/tenon-root"}
+
 // TestSameKeys: however it is spelled, a key is the same.
 func TestSameKeys(t *testing.T) {
 	dir := t.TempDir()
@@ -80,9 +83,11 @@ func FuzzReference(f *testing.F) {
 
 // TestProviders keep a private half: made once, wrapped, and opened at each start.
 func TestProviders(t *testing.T) {
-	for name, value := range map[string]string{"vault": vaultKey, "vault, another engine": "hashivault://tenon-root?engine=keys", "aws": awsKey} {
+	for name, value := range map[string]string{
+		"vault": vaultKey, "vault, another engine": "hashivault://tenon-root?engine=keys", "aws": awsKey, "google": googleKey, "azure": azureKey,
+	} {
 		t.Run(name, func(t *testing.T) {
-			fake.reset(t, "transit/tenon-root", "keys/tenon-root", awsID)
+			fake.reset(t, every...)
 			dir := t.TempDir()
 			path, public := filepath.Join(dir, "root.wrapped"), filepath.Join(dir, "root.pub")
 			k := custody.New("root-key", value, path)
@@ -111,7 +116,7 @@ func TestProviders(t *testing.T) {
 			require.NoError(t, os.Chmod(path, 0o600))
 			_, err = custody.New("root-key", "hashivault://other", path).Load(t.Context())
 			require.Equal(t, schema.CodeInvalid, schema.CodeOf(err))
-			fake.reset(t, "transit/tenon-root", "keys/tenon-root", awsID)
+			fake.reset(t, every...)
 			_, err = k.Load(t.Context())
 			require.Equal(t, schema.CodeUnavailable, schema.CodeOf(err))
 			require.ErrorContains(t, err, "root-key")
@@ -131,12 +136,12 @@ func TestFailingProviders(t *testing.T) {
 		},
 		"hangs up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
-		for _, value := range []string{vaultKey, awsKey} {
-			if name == "hangs up" && value == awsKey {
+		for _, value := range []string{vaultKey, awsKey, googleKey, azureKey} {
+			if name == "hangs up" && value != vaultKey {
 				continue // Its client tries again for seconds, which is its own matter.
 			}
 			t.Run(name+" "+value[:6], func(t *testing.T) {
-				fake.reset(t, "transit/tenon-root", awsID)
+				fake.reset(t, every...)
 				dir := t.TempDir()
 				path, public := filepath.Join(dir, "root.wrapped"), filepath.Join(dir, "root.pub")
 				k := custody.New("root-key", value, path)
@@ -192,7 +197,7 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 }
 
 // TestApart finds one key under two names by asking: what one wraps, the other
-// must not unwrap.
+// must not unwrap, and AWS says which key it is.
 func TestApart(t *testing.T) {
 	fake.reset(t, "transit/tenon-root", "transit/tenon-api")
 	dir := t.TempDir()
@@ -205,4 +210,41 @@ func TestApart(t *testing.T) {
 	require.Equal(t, schema.CodeInvalid, schema.CodeOf(err))
 	require.ErrorContains(t, err, "api-key")
 	require.NoError(t, custody.Apart(t.Context(), custody.New("root-key", dir+"/r", ""), custody.New("api-key", dir+"/a", "")))
+}
+
+// TestApartInAWS: an alias, the id of the key that it stands for and its replica in
+// another region are one key.
+func TestApartInAWS(t *testing.T) {
+	const other = "arn:aws:kms:eu-central-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab"
+	fake.reset(t, awsID, other)
+	fake.mu.Lock()
+	fake.aliases["alias/tenon"], fake.aliases["alias/other"] = awsID, other
+	fake.mu.Unlock()
+	root := custody.New("root-key", awsKey, "")
+	apart := func(value string) error { return custody.Apart(t.Context(), root, custody.New("api-key", value, "")) }
+	require.NoError(t, apart("awskms://alias/other?region=eu-central-1"))
+	for _, value := range []string{"awskms://alias/tenon?region=eu-central-1", "awskms://alias/tenon?region=us-east-1&context_purpose=api"} {
+		err := apart(value)
+		require.Equal(t, schema.CodeInvalid, schema.CodeOf(err), value)
+		require.ErrorContains(t, err, "root-key")
+	}
+	err := apart("awskms://alias/none")
+	require.Equal(t, schema.CodeUnavailable, schema.CodeOf(err))
+	require.ErrorContains(t, err, "api-key")
+	fake.answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"KeyId":"alias/tenon"}`)) })
+	require.Equal(t, schema.CodeUnavailable, schema.CodeOf(apart("awskms://alias/tenon")))
+}
+
+// TestApartInClouds: two names of one key of Google's or of Azure's are found by
+// asking, and two keys are two.
+func TestApartInClouds(t *testing.T) {
+	for _, c := range [][3]string{
+		{googleKey, "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/other", "projects/p/locations/l/keyRings/r/cryptoKeys/other"},
+		{azureKey, "azurekeyvault://" + azureVault + "/keys/other", "azure/other"},
+	} {
+		fake.reset(t, append(every, c[2])...)
+		a, b := custody.New("root-key", c[0], ""), custody.New("api-key", c[1], "")
+		require.NoError(t, custody.Apart(t.Context(), a, b), c[1])
+		require.Equal(t, schema.CodeInvalid, schema.CodeOf(custody.Apart(t.Context(), a, custody.New("api-key", c[0], ""))), c[0])
+	}
 }

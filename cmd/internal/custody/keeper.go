@@ -73,10 +73,22 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// ask has the provider's key wrap or unwrap. The clients of some providers do not
-// heed a context, or panic on an answer that they do not expect: neither holds
-// up the start, and nothing of the answer is quoted.
+// ask has the provider's key wrap or unwrap.
 func (k Key) ask(ctx context.Context, doing string, do func(context.Context, *secrets.Keeper) ([]byte, error)) ([]byte, error) {
+	return k.bounded(ctx, doing, func(ctx context.Context) ([]byte, error) {
+		keeper, err := k.mux.OpenKeeper(ctx, k.address())
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = keeper.Close() }()
+		return do(ctx, keeper)
+	})
+}
+
+// bounded has a provider's client do something. Some do not heed a context, or
+// panic on an answer that they do not expect: neither holds up the start, and
+// nothing of the answer is quoted.
+func (k Key) bounded(ctx context.Context, doing string, do func(context.Context) ([]byte, error)) ([]byte, error) {
 	if err := k.checkEnvironment(); err != nil {
 		return nil, err
 	}
@@ -95,12 +107,7 @@ func (k Key) ask(ctx context.Context, doing string, do func(context.Context, *se
 			}
 			answers <- a
 		}()
-		var keeper *secrets.Keeper
-		if keeper, a.err = k.mux.OpenKeeper(ctx, k.address()); a.err != nil {
-			return
-		}
-		defer func() { _ = keeper.Close() }()
-		a.out, a.err = do(ctx, keeper)
+		a.out, a.err = do(ctx)
 	}()
 	select {
 	case a := <-answers:

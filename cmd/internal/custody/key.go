@@ -170,23 +170,46 @@ func (k Key) make(ctx context.Context) (seal.PrivateKey, error) {
 	return k.Load(ctx)
 }
 
-// Apart refuses two providers' keys that are one under two names: one of them
-// unwraps what the other wrapped. A key of AWS unwraps whatever this machine may
-// unwrap there, and is told apart by its name alone.
+// probe is what providers are asked to wrap, to find out which key they use.
+const probe = "tenon probe"
+
+// Apart refuses two providers' keys that are one under two names. AWS says which
+// key it used; of the others, one key unwraps what the other wrapped.
 func Apart(ctx context.Context, a, b Key) error {
 	ia, _ := identify(a.setting, a.value)
 	ib, _ := identify(b.setting, b.value)
-	if !Remote(a.value) || ia.scheme != ib.scheme || ia.scheme == schemeAWS {
+	if !Remote(a.value) || ia.scheme != ib.scheme {
 		return nil
 	}
-	probe := []byte("tenon probe")
-	sealed, err := a.ask(ctx, "wrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) { return keeper.Encrypt(ctx, probe) })
+	ask := Key.unwraps
+	if ia.scheme == schemeAWS {
+		ask = Key.sameResource
+	}
+	same, err := ask(a, ctx, b)
+	if err == nil && same {
+		err = schema.Errorf(schema.CodeInvalid, "settings %s and %s must name different keys: the API never holds the root key", a.setting, b.setting)
+	}
+	return err
+}
+
+// unwraps tells whether the other key unwraps what this one wrapped.
+func (k Key) unwraps(ctx context.Context, other Key) (bool, error) {
+	sealed, err := k.ask(ctx, "wrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) {
+		return keeper.Encrypt(ctx, []byte(probe))
+	})
 	if err != nil {
-		return err
+		return false, err
 	}
-	opened, err := b.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) { return keeper.Decrypt(ctx, sealed) })
-	if err == nil && bytes.Equal(opened, probe) {
-		return schema.Errorf(schema.CodeInvalid, "settings %s and %s must name different keys: the API never holds the root key", a.setting, b.setting)
+	opened, err := other.ask(ctx, "unwrap", func(ctx context.Context, keeper *secrets.Keeper) ([]byte, error) { return keeper.Decrypt(ctx, sealed) })
+	return err == nil && string(opened) == probe, nil
+}
+
+// sameResource tells whether AWS knows both as one key.
+func (k Key) sameResource(ctx context.Context, other Key) (bool, error) {
+	mine, err := k.resource(ctx)
+	if err != nil {
+		return false, err
 	}
-	return nil
+	others, err := other.resource(ctx)
+	return mine == others, err
 }

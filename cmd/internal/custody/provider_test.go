@@ -18,7 +18,8 @@ import (
 )
 
 // providers speaks the documented protocols of Vault's transit engine and of AWS
-// KMS, over TLS, as far as a private half needs them.
+// KMS, over TLS, as far as a private half needs them; [clouds] those of Google
+// Cloud KMS and of Azure Key Vault, with the same keys.
 type providers struct {
 	mu sync.Mutex
 	// keys are by engine and name, or by id; aliases are other names of them.
@@ -54,6 +55,9 @@ func TestMain(m *testing.M) {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
+	}
+	if err := startClouds(fake, dir); err != nil {
+		panic(err)
 	}
 	code := m.Run()
 	server.Close()

@@ -101,58 +101,52 @@ func (d *DB) EnsureSchema(ctx context.Context) error {
 	return Error("make the schema", err)
 }
 
-// Migrate applies what is missing, each migration in a transaction of its own,
-// which also executes the statements of each: who may use a new table stands
-// with it or not at all. It must run before the committer starts; concurrent
-// processes wait.
-func (d *DB) Migrate(ctx context.Context, migrations []Migration, each ...string) error {
+// Migrate applies what is missing, all of it in one transaction, which also
+// executes the statements of rights: who may use a new table stands with it or
+// not at all. It tells whether anything was missing. It must run before the
+// committer starts; concurrent processes wait.
+func (d *DB) Migrate(ctx context.Context, migrations []Migration, rights ...string) (migrated bool, err error) {
 	older, err := d.Check(ctx, migrations)
 	if err != nil || !older {
-		return err
+		return false, err
 	}
-	for done := false; !done; {
-		t, err := d.Begin()
-		if err != nil {
-			return err
-		}
-		if done, err = t.advance(migrations, each); err != nil {
-			d.Rollback(t)
-			d.Release()
-			return err
-		}
-		if err := d.Commit(t); err != nil {
-			return err
-		}
+	t, err := d.Begin()
+	if err != nil {
+		return false, err
 	}
-	d.Release()
-	return nil
+	defer d.Release()
+	if err := t.advance(migrations, rights); err != nil {
+		d.Rollback(t)
+		return false, err
+	}
+	return true, d.Commit(t)
 }
 
-func (t *Tx) advance(migrations []Migration, each []string) (done bool, err error) {
+func (t *Tx) advance(migrations []Migration, rights []string) error {
 	conn := t.s.conn.Conn
 	if _, err := conn.ExecContext(t.ctx, versions); err != nil {
-		return false, Error("migrate", err)
+		return Error("migrate", err)
 	}
+	// Another process may have been first.
 	var v int
 	if err := conn.QueryRowContext(t.ctx, "SELECT COALESCE(MAX(version), 0) FROM schema_versions").Scan(&v); err != nil {
-		return false, Error("migrate", err)
+		return Error("migrate", err)
 	}
 	if v > len(migrations) {
-		return false, newer(v, len(migrations))
+		return newer(v, len(migrations))
 	}
-	if v == len(migrations) {
-		return true, nil
-	}
-	next := migrations[v]
-	for _, statement := range append([]string{next.SQL}, each...) {
-		if _, err := conn.ExecContext(t.ctx, statement); err != nil {
-			return false, Error("migrate to version "+strconv.Itoa(next.Version), err)
+	for _, next := range migrations[v:] {
+		record := fmt.Sprintf("INSERT INTO schema_versions (version, name, applied_at) VALUES (%d, '%s', '%s')", //nolint:gosec // a number, the name of an embedded file and a time
+			next.Version, next.Name, time.Now().UTC().Format(time.RFC3339))
+		for _, statement := range []string{next.SQL, record} {
+			if _, err := conn.ExecContext(t.ctx, statement); err != nil {
+				return Error("migrate to version "+strconv.Itoa(next.Version), err)
+			}
 		}
 	}
-	record := fmt.Sprintf("INSERT INTO schema_versions (version, name, applied_at) VALUES (%d, '%s', '%s')", //nolint:gosec // a number, the name of an embedded file and a time
-		next.Version, next.Name, time.Now().UTC().Format(time.RFC3339))
-	if _, err := conn.ExecContext(t.ctx, record); err != nil {
-		return false, Error("migrate", err)
+	if len(rights) == 0 {
+		return nil
 	}
-	return false, nil
+	_, err := conn.ExecContext(t.ctx, strings.Join(rights, ";"))
+	return Error("say who may use the schema", err)
 }
