@@ -17,9 +17,9 @@ const (
 	// hardMemory bounds the process when its launcher set no lower bound: a
 	// batch that wants more ends the process and fails alone (invariant 9).
 	hardMemory = 256 << 20
-	// gcPercent keeps an idle evaluator small; what lives between batches is
-	// little, so collecting more often costs next to nothing.
-	gcPercent = 50
+	// gcPercent lets the heap grow to some megabytes between collections: what
+	// lives between batches is little, and an idle evaluator is ended.
+	gcPercent = 200
 	// maxStack bounds recursion inside one step; the default is 1 GB.
 	maxStack = 64 << 20
 )

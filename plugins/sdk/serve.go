@@ -20,8 +20,9 @@ const MaxMessage = wire.MaxMessage
 // connector prints to standard error goes, bounded and cleaned, to the host's
 // debug log.
 func Serve(c Connector) {
-	// There is one connector of a kind per cell, mostly idle: small before fast.
-	debug.SetGCPercent(40)
+	// What lives between calls is little, and a host ends an idle connector: at
+	// less than this, a busy one would collect every few calls.
+	debug.SetGCPercent(200)
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig:  wire.Handshake(),
 		VersionedPlugins: wire.Plugins(newServer(c, os.Stderr)),
