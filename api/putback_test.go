@@ -26,7 +26,9 @@ func TestPutBackOrganization(t *testing.T) {
 			return p.call("GET", "/v1/connections", o.bound, "").status == http.StatusServiceUnavailable
 		}, 10*time.Second, 20*time.Millisecond)
 		for _, c := range [][3]string{
-			{"GET", "/v1/connections", ""}, {"GET", "/v1/audit", ""}, {"GET", "/v1/connections/books/sealing", ""},
+			{"GET", "/v1/connections", ""},
+			{"GET", "/v1/audit", ""},
+			{"GET", "/v1/connections/books/sealing", ""},
 			{"PUT", "/v1/connections/books/credential", `{"values":{"token":"a-token-of-some-length"}}`},
 		} {
 			var problem api.Problem

@@ -55,7 +55,7 @@ func IDTime(s string) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(id.Bytes()) >> 16)).UTC() //nolint:gosec // 48 bits.
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id.Bytes()) >> 16)).UTC()
 }
 
 // PackID is an identifier without its type, in 16 bytes; UnpackID undoes it.

@@ -146,13 +146,15 @@ func (c *cutter) serve(raw net.Conn, config *tls.Config) {
 			// The bookkeeper goes on with it, whoever listens.
 			reset(raw)
 		}
-		answer, err := http.ReadResponse(answers, request)
+		answer, err := http.ReadResponse(answers, request) //nolint:bodyclose // Write closes it.
 		if err != nil || answer.Write(&received) != nil {
 			return
 		}
 		if ordered {
-			if where == inAnswer {
+			switch where {
+			case inAnswer:
 				_, _ = client.Write(received.Bytes()[:received.Len()/2])
+			case inRequest, afterRequest, afterAnswer, cuts:
 			}
 			return
 		}

@@ -136,7 +136,7 @@ func (t *Tx) advance(migrations []Migration, rights []string) error {
 		return newer(v, len(migrations))
 	}
 	for _, next := range migrations[v:] {
-		record := fmt.Sprintf("INSERT INTO schema_versions (version, name, applied_at) VALUES (%d, '%s', '%s')", //nolint:gosec // a number, the name of an embedded file and a time
+		record := fmt.Sprintf("INSERT INTO schema_versions (version, name, applied_at) VALUES (%d, '%s', '%s')",
 			next.Version, next.Name, time.Now().UTC().Format(time.RFC3339))
 		for _, statement := range []string{next.SQL, record} {
 			if _, err := conn.ExecContext(t.ctx, statement); err != nil {
