@@ -147,16 +147,19 @@ func (c *cutter) serve(raw net.Conn, config *tls.Config) {
 			reset(raw)
 		}
 		answer, err := http.ReadResponse(answers, request)
-		if err != nil || answer.Write(&received) != nil {
+		if err != nil {
 			return
 		}
-		if ordered {
-			if where == inAnswer {
-				_, _ = client.Write(received.Bytes()[:received.Len()/2])
-			}
+		err = answer.Write(&received)
+		_ = answer.Body.Close()
+		passed := received.Bytes()
+		switch {
+		case ordered && where == afterAnswer:
 			return
+		case ordered && where == inAnswer:
+			passed = passed[:len(passed)/2]
 		}
-		if _, err := client.Write(received.Bytes()); err != nil {
+		if _, failed := client.Write(passed); err != nil || failed != nil || ordered {
 			return
 		}
 	}
