@@ -21,7 +21,7 @@ func watch() *atomic.Uint64 {
 	if err != nil || len(os.Args) < 2 {
 		return none
 	}
-	f, err := os.Open(File(self, os.Args[1])) //nolint:gosec // beside the program itself, in binaries built for tests
+	f, err := os.Open(File(self, os.Args[1])) //nolint:gosec // Of a test's processes, started by the test.
 	if err != nil {
 		return none
 	}

@@ -146,19 +146,20 @@ func (c *cutter) serve(raw net.Conn, config *tls.Config) {
 			// The bookkeeper goes on with it, whoever listens.
 			reset(raw)
 		}
-		answer, err := http.ReadResponse(answers, request) //nolint:bodyclose // Write closes it.
-		if err != nil || answer.Write(&received) != nil {
+		answer, err := http.ReadResponse(answers, request)
+		if err != nil {
 			return
 		}
-		if ordered {
-			switch where {
-			case inAnswer:
-				_, _ = client.Write(received.Bytes()[:received.Len()/2])
-			case inRequest, afterRequest, afterAnswer, cuts:
-			}
+		err = answer.Write(&received)
+		_ = answer.Body.Close()
+		passed := received.Bytes()
+		switch {
+		case ordered && where == afterAnswer:
 			return
+		case ordered && where == inAnswer:
+			passed = passed[:len(passed)/2]
 		}
-		if _, err := client.Write(received.Bytes()); err != nil {
+		if _, failed := client.Write(passed); err != nil || failed != nil || ordered {
 			return
 		}
 	}
