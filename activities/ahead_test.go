@@ -9,6 +9,7 @@ import (
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
 	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
 )
 
 // TestAhead: a run that began ahead of its carrier does everything once, wherever
@@ -30,7 +31,7 @@ func TestAhead(t *testing.T) {
 				}
 				var wg sync.WaitGroup
 				wg.Go(func() {
-					p.Ahead(r.Context(), n.inRow())
+					p.Ahead(r.Context(), n.Carrier, n.ref())
 					if meeting == 3 {
 						close(at)
 					}
@@ -59,11 +60,26 @@ func TestAheadOfAnotherOwner(t *testing.T) {
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		require.NoError(r, p.Prime(n.Run, n.event))
-		stale := n.inRow()
+		carrier, ref := n.Carrier, n.ref()
 		n.taken()
-		p.Ahead(r.Context(), stale)
+		p.Ahead(r.Context(), carrier, ref)
 		require.Zero(r, r.book.Stats().Creations)
 		require.Equal(r, store.RunPending, n.row().State)
 		require.Empty(r, n.effects())
 	})
+}
+
+// TestAheadPanics: what goes wrong ahead of a carrier ends no cell (invariant 9).
+func TestAheadPanics(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		p.plans.Store(n.Digest, &plan{}) // A document that nothing can be read of.
+		require.NotPanics(r, func() { p.Ahead(r.Context(), n.Carrier, n.ref()) })
+		require.Equal(r, store.RunPending, n.row().State)
+	})
+}
+
+// ref is the run as its carrier is told of it.
+func (n *run) ref() task.RunRef {
+	return task.RunRef{Run: n.ID, Digest: n.Digest, Epoch: n.Epoch}
 }

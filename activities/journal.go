@@ -116,7 +116,9 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 	defer st.mu.Unlock()
 	st.pending, st.settled, st.audit = st.pending[written:], st.settled[settled:], st.audit[audited:]
 	st.waiting = c.State == store.RunWaiting
-	st.running, st.owes = !st.waiting, false
+	st.running = !st.waiting
+	// What was journalled meanwhile, by another stretch of the run, is still owed.
+	st.owes = st.owes && len(st.pending) > 0
 	for _, ef := range c.Effects {
 		st.effects[ef.Key] = ef
 		if ef.State != store.EffectIntent {

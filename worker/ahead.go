@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/tenonhq/tenon/schema/task"
-	"github.com/tenonhq/tenon/workflows"
 )
 
 // aheadBelow is how many runs may be open for one to begin ahead of its carrier:
@@ -20,13 +19,5 @@ func (r *relay) ahead(ctx context.Context, c carrier, in task.CarrierInput) {
 	if len(c.members) != 1 || c.recall || r.openCount() > aheadBelow {
 		return
 	}
-	document, err := r.executor.Document(c.members[0].Digest) //nolint:contextcheck // It is in memory.
-	if err != nil {
-		return // The carrier will say so.
-	}
-	req, ok := workflows.Opening(document, c.id, in.Runs[0])
-	if !ok {
-		return
-	}
-	r.begun.Go(func() { r.executor.Ahead(context.WithoutCancel(ctx), req) })
+	r.begun.Go(func() { r.executor.Ahead(context.WithoutCancel(ctx), c.id, in.Runs[0]) })
 }

@@ -69,6 +69,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		return schema.Errorf(schema.CodeInvalid, "a cell is started by the host, which hands it its boot: %w", err)
 	}
 	boot := *first.Boot
+	collect(boot.Memory)
 	logger = logger.With("organization", boot.Organization)
 	// What the relay takes up as left by the process before must be left: a
 	// process that its host's death is about to end still holds the lock.

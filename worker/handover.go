@@ -40,6 +40,8 @@ type Boot struct {
 	ReadOnly []string `json:"read_only,omitempty"`
 	// Capacity bounds the runs carried at once.
 	Capacity int `json:"capacity"`
+	// Memory is what the worker may take, in bytes; zero for no bound.
+	Memory int64 `json:"memory,omitempty"`
 	// Idle is how long the cell has nothing to do before it asks to sleep; zero
 	// for never.
 	Idle time.Duration `json:"idle,omitempty"`

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/tenonhq/tenon/schema/store"
@@ -85,13 +86,15 @@ func (r *relay) startWaiting(ctx context.Context) error {
 	r.mu.Lock()
 	flows := r.shares.next()
 	r.mu.Unlock()
+	var failed error
 	for _, flow := range flows {
+		// One line that cannot be read holds no other up.
 		if err := r.startLine(ctx, flow); err != nil {
 			r.look(flow)
-			return err
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 func (r *relay) startLine(ctx context.Context, flow string) error {

@@ -92,11 +92,16 @@ func (r *relay) reconcile(ctx context.Context) error {
 	}
 	asked := make(map[string]bool)
 	r.recount(open)
+	left := make(map[string]bool, len(r.left))
+	for _, run := range r.left {
+		left[run.ID] = true
+	}
 	r.mu.Lock()
 	open = slices.DeleteFunc(open, func(run store.Run) bool {
 		_, unstarted := r.unstarted[run.Carrier]
 		_, lost := r.lost[run.ID]
-		return unstarted || lost
+		// Those that the process before left are taken up at their own pace.
+		return unstarted || lost || left[run.ID]
 	})
 	r.mu.Unlock()
 	for _, run := range open {

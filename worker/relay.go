@@ -138,8 +138,8 @@ func (r *relay) run(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
 	defer cancel()
-	r.flush(ctx)
 	r.begun.Wait()
+	r.flush(ctx)
 }
 
 // sweep tries again what did not succeed before.

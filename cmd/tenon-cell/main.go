@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/tenonhq/tenon/cmd/internal/confine"
-	"github.com/tenonhq/tenon/cmd/internal/heap"
 	"github.com/tenonhq/tenon/cmd/internal/logging"
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/host/probe"
@@ -20,12 +19,8 @@ import (
 	"github.com/tenonhq/tenon/worker"
 )
 
-// heapLimit is less than the least memory that a cell may be given.
-const heapLimit = 96 << 20
-
 func main() {
 	probe.Arm()
-	heap.Relax(heapLimit)
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "tenon-cell:", err)
 		os.Exit(1)

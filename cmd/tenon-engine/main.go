@@ -29,9 +29,6 @@ const (
 	startLimit = time.Minute
 	// drainLimit is how long the server may take to end.
 	drainLimit = 9 * time.Second
-	// heapLimit is the heap that the server may have before it is collected more
-	// often.
-	heapLimit = 512 << 20
 	// maxConfig bounds the configuration.
 	maxConfig = 1 << 20
 )
@@ -69,7 +66,7 @@ type addresses struct {
 
 func main() {
 	probe.Arm()
-	heap.Relax(heapLimit)
+	heap.Relax()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {

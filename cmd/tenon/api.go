@@ -19,15 +19,11 @@ import (
 	"github.com/tenonhq/tenon/schema/token"
 )
 
-const (
-	// drainPatience is how long requests get to end.
-	drainPatience = 8 * time.Second
-	// apiHeap is the heap that the API may have before it is collected more often.
-	apiHeap = 256 << 20
-)
+// drainPatience is how long requests get to end.
+const drainPatience = 8 * time.Second
 
 func serveAPI(ctx context.Context, e env) error {
-	heap.Relax(apiHeap)
+	heap.Relax()
 	certificate, err := e.certificate()
 	if err != nil {
 		return err

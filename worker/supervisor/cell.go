@@ -199,7 +199,7 @@ func (c *cell) boot(ctx context.Context) (worker.Boot, error) {
 	}
 	b := worker.Boot{
 		Organization: c.organization, Epoch: c.epoch, Idle: cfg.Idle, Databases: store.CellURLs{Door: urls.Door, Work: urls.Work},
-		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Capacity: cfg.Capacity,
+		Engine: cfg.Engine, EngineCA: cfg.EngineCA, Token: minted, RunDir: runDir, Capacity: cfg.Capacity, Memory: cfg.Limits.Memory,
 		ReadWrite: directories(urls, runDir), ReadOnly: store.TLSFiles(urls.Door, urls.Work),
 	}
 	if b.Floors, err = cfg.Keys.Floors(ctx, c.organization); err != nil {

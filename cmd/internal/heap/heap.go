@@ -7,18 +7,14 @@ import (
 )
 
 // percent is how much a heap may grow before it is collected. The live heaps of
-// our processes are a few megabytes: at the default of 100 a busy one is
-// collected many times a second, for a tenth of its processor time.
-const percent = 400
+// our processes are some megabytes: at the default of 100 a busy one is collected
+// many times a second, for a tenth of its processor time.
+const percent = 200
 
-// Relax lets the heap grow further between collections, as long as the process
-// takes less than limit bytes; near it, collections come as often as they must.
-// Who runs the process says otherwise with GOGC and GOMEMLIMIT.
-func Relax(limit int64) {
+// Relax lets the heap grow further between collections, unless who runs the
+// process says otherwise with GOGC.
+func Relax() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit)
 	}
 }
