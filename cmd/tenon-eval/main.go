@@ -19,7 +19,7 @@ const (
 	hardMemory = 256 << 20
 	// gcPercent lets the heap grow to some megabytes between collections: what
 	// lives between batches is little, and an idle evaluator is ended.
-	gcPercent = 200
+	gcPercent = 100
 	// maxStack bounds recursion inside one step; the default is 1 GB.
 	maxStack = 64 << 20
 )

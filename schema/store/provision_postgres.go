@@ -20,6 +20,12 @@ import (
 // who change the rights to it.
 const lockRights int64 = 0x74656e6f6e10
 
+// concurrently is what the server says of a row of its catalogs that another
+// transaction changed at the same time. Advisory locks are a database's own: those
+// who come from another one, as a second installation on the server does, are not
+// in the queue.
+const concurrently = "XX000"
+
 // names are the database and the roles of one cell.
 type names struct{ database, api, cell string }
 
@@ -42,7 +48,14 @@ func provisionPostgres(ctx context.Context, adminURL, org string) (Provisioned, 
 		if err := ensureDatabase(ctx, db, n.database); err != nil {
 			return err
 		}
-		return shutOthers(ctx, db)
+		err := shutOthers(ctx, db)
+		for range 5 {
+			if !hasState(err, concurrently) {
+				break
+			}
+			err = shutOthers(ctx, db)
+		}
+		return err
 	})
 	if err != nil {
 		return Provisioned{}, database.Error("provision the cell", err)

@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/schema"
@@ -178,5 +180,31 @@ func TestURLsAreChecked(t *testing.T) {
 		for e := err; e != nil; e = unwrapped(e) {
 			require.NotContains(t, e.Error(), secret)
 		}
+	}
+}
+
+// TestProvisionFromSeveralDatabases: two installations on one server shut its
+// databases to the roles of cells at the same time, and neither fails for it.
+func TestProvisionFromSeveralDatabases(t *testing.T) {
+	cluster := storetest.Postgres(t)
+	server := dial(t, cluster.URL("postgres"), "public")
+	const installations = 4
+	admins := make([]store.Admin, installations)
+	for i := range admins {
+		admins[i] = store.Admin{PostgresURL: cluster.Database(t)}
+	}
+	for range 3 {
+		_, err := server.ExecContext(t.Context(), "GRANT CONNECT ON DATABASE template1 TO PUBLIC")
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for _, admin := range admins {
+			wg.Go(func() {
+				org := schema.NewID(schema.PrefixOrganization)
+				_, err := store.Provision(t.Context(), admin, org)
+				assert.NoError(t, err)
+				assert.NoError(t, store.Deprovision(t.Context(), admin, org))
+			})
+		}
+		wg.Wait()
 	}
 }
