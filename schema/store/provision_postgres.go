@@ -48,14 +48,7 @@ func provisionPostgres(ctx context.Context, adminURL, org string) (Provisioned, 
 		if err := ensureDatabase(ctx, db, n.database); err != nil {
 			return err
 		}
-		err := shutOthers(ctx, db)
-		for range 5 {
-			if !hasState(err, concurrently) {
-				break
-			}
-			err = shutOthers(ctx, db)
-		}
-		return err
+		return shutOthers(ctx, db)
 	})
 	if err != nil {
 		return Provisioned{}, database.Error("provision the cell", err)
@@ -105,6 +98,17 @@ func ensureDatabase(ctx context.Context, db *sql.DB, name string) error {
 // told otherwise. Where the administrator may not say so, the server's owner
 // has decided.
 func shutOthers(ctx context.Context, db *sql.DB) error {
+	err := shutOnce(ctx, db)
+	for range 10 {
+		if !hasState(err, concurrently) {
+			break
+		}
+		err = shutOnce(ctx, db)
+	}
+	return err
+}
+
+func shutOnce(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -188,22 +188,16 @@ func TestURLsAreChecked(t *testing.T) {
 func TestProvisionFromSeveralDatabases(t *testing.T) {
 	cluster := storetest.Postgres(t)
 	server := dial(t, cluster.URL("postgres"), "public")
-	const installations = 4
-	admins := make([]store.Admin, installations)
-	for i := range admins {
-		admins[i] = store.Admin{PostgresURL: cluster.Database(t)}
+	var admins []string
+	for range 4 {
+		admins = append(admins, cluster.Database(t))
 	}
-	for range 3 {
+	for range 20 {
 		_, err := server.ExecContext(t.Context(), "GRANT CONNECT ON DATABASE template1 TO PUBLIC")
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		for _, admin := range admins {
-			wg.Go(func() {
-				org := schema.NewID(schema.PrefixOrganization)
-				_, err := store.Provision(t.Context(), admin, org)
-				assert.NoError(t, err)
-				assert.NoError(t, store.Deprovision(t.Context(), admin, org))
-			})
+			wg.Go(func() { assert.NoError(t, store.ShutOthers(t.Context(), admin)) })
 		}
 		wg.Wait()
 	}
