@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"embed"
+	"errors"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
@@ -26,6 +27,14 @@ var locks = map[string]int64{
 	ChainDoor:    0x74656e6f6e02,
 	ChainWork:    0x74656e6f6e03,
 }
+
+// errNotMigrated is in the chain of what OpenCell says of a database that an older
+// binary made.
+var errNotMigrated = errors.New("its schema is older than this binary")
+
+// NotMigrated tells whether databases could not be used because their host has not
+// brought them up to date yet.
+func NotMigrated(err error) bool { return errors.Is(err, errNotMigrated) }
 
 func openSide(ctx context.Context, url, chain string, readOnly, migrate bool) (*side, error) {
 	db, err := database.Open(ctx, database.Options{URL: url, Schema: chain, Lock: locks[chain], ReadOnly: readOnly})
@@ -53,7 +62,7 @@ func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) e
 		return err
 	}
 	if older {
-		return schema.Errorf(schema.CodeUnavailable, "the %s database is not migrated yet", chain)
+		return schema.Errorf(schema.CodeUnavailable, "the %s database is not migrated yet: %w", chain, errNotMigrated)
 	}
 	return nil
 }
