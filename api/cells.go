@@ -121,6 +121,9 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 			return nil, schema.Errorf(schema.CodeInternal, "the cell's databases are not known: %w", err)
 		}
 		databases, err = store.OpenCell(ctx, store.CellURLs{Door: urls.Door, Work: urls.Work}, store.SideAPI)
+		if store.NotMigrated(err) {
+			return nil, c.outdated(ctx, s, org)
+		}
 		if err != nil {
 			return nil, schema.Errorf(schema.CodeUnavailable, "the cell's databases cannot be opened: %w", err)
 		}
@@ -131,6 +134,18 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 	s.cell.retiring, s.cell.pairs = keys.Retiring, keys.RetiringPairs
 	s.checked = now
 	return s.cell, nil
+}
+
+// outdated says that the databases are those of an older binary. Their host brings
+// them up to date when it claims the cell, and nobody claims one that sleeps: so
+// whoever asks for it wakes it.
+func (c *cells) outdated(ctx context.Context, s *slot, org string) error {
+	if err := s.mark.make(ctx, c.config.Control, org); err != nil {
+		return err
+	}
+	c.config.Bell(org)
+	return schema.Errorf(schema.CodeUnavailable, "the organization's databases are being brought up to date").
+		Advise("Try again after Retry-After.")
 }
 
 func (c *cells) ready(ctx context.Context, org string) error {

@@ -1,6 +1,27 @@
 package api
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // SweepDue is one look of the sweeper, to its end.
 func (s *Server) SweepDue(ctx context.Context) error { return s.sweepDue(ctx) }
+
+// Round is how far a sweep of several turns has come.
+type Round = round
+
+// NewRound begins a sweep.
+func (s *Server) NewRound(org string) *Round { return s.rounds.of(org, s.now()) }
+
+// SweepTurn is the shortest turn of a sweep; it tells whether there is more. decided
+// is called between each decision and its removal.
+func (s *Server) SweepTurn(ctx context.Context, org string, round *Round, decided func()) (more bool, err error) {
+	w := &sweep{s: s, org: org, begun: time.Now(), turn: -1, round: round, decided: decided}
+	err = w.run(ctx)
+	if errors.Is(err, errTurn) {
+		return true, nil
+	}
+	return false, err
+}

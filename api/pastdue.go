@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -16,25 +18,72 @@ const (
 	// milliseconds. A single event may be larger.
 	removeBatch = 32
 	removeBytes = 8 << 20
+	// removeTries bounds how often the events of one transaction are decided on anew
+	// because of replays.
+	removeTries = 3
 )
 
 // namespace removes what is past its time in a namespace: first what was not
-// looked at yet, oldest first, then what had to stay when it was.
+// looked at yet, oldest first, then what had to stay when it was. Its error is
+// errTurn when others are to be swept, too.
 func (w *sweep) namespace(ctx context.Context, n store.Namespace) error {
 	before := w.s.now().AddDate(0, 0, -n.RetentionDays)
 	if err := w.unseen(ctx, n, before); err != nil {
 		return err
 	}
-	for at := int64(0); ; {
-		held, err := w.cell.Door().HeldAfter(ctx, n.ID, at, lookBatch)
+	for {
+		held, err := w.cell.Door().HeldAfter(ctx, n.ID, w.round.held[n.ID], lookBatch)
 		if err != nil || len(held) == 0 {
 			return err
 		}
-		at = held[len(held)-1].Seq
 		if err := w.batches(ctx, n, before, held, true); err != nil {
 			return err
 		}
+		w.round.held[n.ID] = held[len(held)-1].Seq
+		switch {
+		case len(held) < lookBatch:
+			return nil
+		case w.over():
+			return errTurn
+		}
 	}
+}
+
+// round is how far a sweep of an organization has come that takes several turns:
+// which namespaces are done, and the last of the events that had to stay that was
+// looked at again. Lost with its process, it begins anew.
+type round struct {
+	begun time.Time
+	done  map[string]bool
+	held  map[string]int64
+}
+
+// rounds are those that have had a turn and go on, by organization.
+type rounds struct {
+	mu   sync.Mutex
+	kept map[string]*round
+}
+
+// of is the round to go on with, or a new one. One that another process has ended is
+// of the day before.
+func (s *rounds) of(org string, now time.Time) *round {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.kept[org]
+	delete(s.kept, org)
+	if w == nil || now.Sub(w.begun) >= sweepEvery {
+		w = &round{begun: now, done: map[string]bool{}, held: map[string]int64{}}
+	}
+	return w
+}
+
+func (s *rounds) keep(org string, w *round) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil {
+		s.kept = map[string]*round{}
+	}
+	s.kept[org] = w
 }
 
 // unseen looks at events that were never looked at, and goes on where it was. Its
@@ -70,7 +119,7 @@ func (w *sweep) unseen(ctx context.Context, n store.Namespace, before time.Time)
 		if err != nil {
 			return err
 		}
-		if time.Since(w.begun) > sweepTurn {
+		if w.over() {
 			break
 		}
 	}
@@ -105,25 +154,32 @@ func (w *sweep) batches(ctx context.Context, n store.Namespace, before time.Time
 // in mind, if they are not already because they are looked at again.
 func (w *sweep) batch(ctx context.Context, n store.Namespace, before time.Time, heads []store.EventHead, again bool) error {
 	begun := time.Now()
-	r, err := w.decide(ctx, n, before, heads)
-	if err != nil {
-		return err
-	}
-	if len(r.Events) == 0 && again {
+	for try := 1; ; try++ {
+		r, err := w.decide(ctx, n, before, heads)
+		if err != nil {
+			return err
+		}
+		if len(r.Events) == 0 && again {
+			return w.pace(ctx, begun)
+		}
+		r.Seq = heads[len(heads)-1].Seq
+		draft, err := w.entry(n, before, len(r.Events))
+		if err != nil {
+			return err
+		}
+		if w.decided != nil {
+			w.decided()
+		}
+		err = w.cell.Door().Remove(ctx, r, draft)
+		if schema.CodeOf(err) == schema.CodeConflict && try < removeTries {
+			continue // Somebody replays one of them: with that, its lineage stays.
+		}
+		if err != nil {
+			return err // Somebody set another retention. The next sweep goes by that.
+		}
+		w.removed += len(r.Events)
 		return w.pace(ctx, begun)
 	}
-	r.Seq = heads[len(heads)-1].Seq
-	draft, err := w.entry(n, before, len(r.Events))
-	if err != nil {
-		return err
-	}
-	// A conflict: somebody replays one of them, or sets another retention. The next
-	// sweep looks again.
-	if err := w.cell.Door().Remove(ctx, r, draft); err != nil {
-		return err
-	}
-	w.removed += len(r.Events)
-	return w.pace(ctx, begun)
 }
 
 // decide divides events into those whose whole lineage is past its time, and

@@ -26,6 +26,7 @@ type Server struct {
 	routes    *routes
 	catalog   *catalog
 	rotations *rotations
+	rounds    rounds
 
 	touched sync.Map // key id to the time.Time its last use was written
 	ctx     context.Context

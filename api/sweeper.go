@@ -55,7 +55,7 @@ func (s *Server) sweepDue(ctx context.Context) error {
 		if err != nil || org == "" {
 			return err
 		}
-		w := &sweep{s: s, org: org, begun: time.Now()}
+		w := &sweep{s: s, org: org, begun: time.Now(), turn: sweepTurn, round: s.rounds.of(org, s.now())}
 		err = w.run(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // The server is closed.
@@ -64,6 +64,7 @@ func (s *Server) sweepDue(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errTurn):
 			next = s.now()
+			s.rounds.keep(org, w.round)
 		case err != nil:
 			s.log.WarnContext(ctx, "what is past its retention could not be removed; it is tried again", "organization", org, "error", err)
 			next = s.now().Add(sweepAgain)
@@ -83,10 +84,17 @@ type sweep struct {
 	s     *Server
 	org   string
 	begun time.Time
+	turn  time.Duration
+	round *round
 	cell  *cell
+	// decided is called between a decision and the removal, by tests.
+	decided func()
 	// removed counts the events of this sweep.
 	removed int
 }
+
+// over tells whether the sweep has had its turn.
+func (w *sweep) over() bool { return time.Since(w.begun) > w.turn }
 
 func (w *sweep) run(ctx context.Context) error {
 	opened, release, err := w.s.cells.acquire(ctx, w.org)
@@ -103,12 +111,13 @@ func (w *sweep) run(ctx context.Context) error {
 		return err
 	}
 	for _, n := range namespaces {
-		if n.RetentionDays == 0 || n.RetentionFrom == nil || n.RetentionFrom.After(w.s.now()) {
+		if n.RetentionDays == 0 || n.RetentionFrom == nil || n.RetentionFrom.After(w.s.now()) || w.round.done[n.ID] {
 			continue
 		}
 		if err := w.namespace(ctx, n); err != nil {
 			return err
 		}
+		w.round.done[n.ID] = true
 	}
 	return w.tell(ctx)
 }

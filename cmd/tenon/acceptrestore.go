@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -74,26 +76,41 @@ func (r restoreAcceptance) run(ctx context.Context, e env, out io.Writer) error 
 	}
 	defer func() { _ = control.Close() }()
 	evidence := notary.Evidence{Control: control, Admin: e.admin(), Keys: keys, Directory: e.checkpoints}
-	// The control chain first: it takes up what is said of the others.
-	which := []string{r.organization}
 	if r.all {
-		organizations, err := organizationsOf(ctx, control)
-		if err != nil {
-			return err
-		}
-		which = append([]string{""}, organizations...)
+		return acceptAll(ctx, evidence, signer, out)
 	}
-	for _, organization := range which {
-		report, err := notary.Accept(ctx, evidence, signer, organization, operator())
-		if r.all && schema.CodeOf(err) == schema.CodeConflict {
-			continue // It is what was signed.
+	return accept(ctx, evidence, signer, r.organization, out)
+}
+
+func accept(ctx context.Context, e notary.Evidence, signer audit.Signer, organization string, out io.Writer) error {
+	report, err := notary.Accept(ctx, e, signer, organization, operator())
+	if err != nil {
+		return err
+	}
+	return (auditVerify{}).print(out, report)
+}
+
+// acceptAll accepts what was put back. An organization that is refused keeps none of
+// the others from running again.
+func acceptAll(ctx context.Context, e notary.Evidence, signer audit.Signer, out io.Writer) error {
+	// The control chain first, and not without it: it takes up what is said of the
+	// others.
+	if err := accept(ctx, e, signer, "", out); err != nil && schema.CodeOf(err) != schema.CodeConflict {
+		return err
+	}
+	organizations, err := organizationsOf(ctx, e.Control)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, organization := range organizations {
+		err := accept(ctx, e, signer, organization, out)
+		if err != nil && schema.CodeOf(err) != schema.CodeConflict { // A conflict: it is what was signed.
+			failed = append(failed, fmt.Errorf("%s: %w", organization, err))
 		}
-		if err != nil {
-			return err
-		}
-		if err := (auditVerify{}).print(out, report); err != nil {
-			return err
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }

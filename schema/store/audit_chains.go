@@ -23,7 +23,7 @@ func (c *Control) Chains() *Chains { return &Chains{sides: []*side{c.s}} }
 func (c *Cell) Chains() *Chains { return &Chains{sides: []*side{c.door.s, c.work.s}} }
 
 // OpenChains opens an organization's chains to read them, as the owner of its
-// databases. It may be done while others write them.
+// databases. It may be done while others write them, and before they are migrated.
 func OpenChains(ctx context.Context, admin Admin, org string) (*Chains, error) {
 	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
 		return nil, err
@@ -32,11 +32,11 @@ func OpenChains(ctx context.Context, admin Admin, org string) (*Chains, error) {
 	if err != nil {
 		return nil, err
 	}
-	door, err := openSide(ctx, urls.Door, ChainDoor, true, false)
+	door, err := openLog(ctx, urls.Door, ChainDoor)
 	if err != nil {
 		return nil, err
 	}
-	work, err := openSide(ctx, urls.Work, ChainWork, true, false)
+	work, err := openLog(ctx, urls.Work, ChainWork)
 	if err != nil {
 		_ = door.close()
 		return nil, err

@@ -37,7 +37,7 @@ type Cell struct {
 
 // OpenCell opens both sides. On SQLite it migrates the side it writes; on
 // PostgreSQL only provisioning may. A side that is not migrated yet is
-// CodeUnavailable, one that a newer binary migrated CodeConflict.
+// CodeUnavailable ([NotMigrated]), one that a newer binary migrated CodeConflict.
 func OpenCell(ctx context.Context, urls CellURLs, writes Side) (*Cell, error) {
 	switch writes {
 	case SideAPI, SideCell, SideBoth, SideNone:

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"embed"
+	"errors"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
@@ -27,12 +28,41 @@ var locks = map[string]int64{
 	ChainWork:    0x74656e6f6e03,
 }
 
+// errNotMigrated is in the chain of what OpenCell says of a database that an older
+// binary made.
+var errNotMigrated = errors.New("its schema is older than this binary")
+
+// NotMigrated tells whether databases could not be used because their host has not
+// brought them up to date yet.
+func NotMigrated(err error) bool { return errors.Is(err, errNotMigrated) }
+
 func openSide(ctx context.Context, url, chain string, readOnly, migrate bool) (*side, error) {
+	return openAs(ctx, url, chain, readOnly, func(db *database.DB) error { return prepare(ctx, db, chain, migrate) })
+}
+
+// openLog opens a side to read its log, which no migration of a cell has changed
+// since the first: a database is looked at as an older binary left it, asleep since
+// an upgrade or restored from before one.
+func openLog(ctx context.Context, url, chain string) (*side, error) {
+	return openAs(ctx, url, chain, true, func(db *database.DB) error {
+		err := prepare(ctx, db, chain, false)
+		if !NotMigrated(err) {
+			return err
+		}
+		// One that was never made has no log.
+		if v, failed := db.Version(ctx); failed != nil || v == 0 {
+			return err
+		}
+		return nil
+	})
+}
+
+func openAs(ctx context.Context, url, chain string, readOnly bool, prepare func(*database.DB) error) (*side, error) {
 	db, err := database.Open(ctx, database.Options{URL: url, Schema: chain, Lock: locks[chain], ReadOnly: readOnly})
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, db, chain, migrate); err != nil {
+	if err := prepare(db); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
@@ -53,7 +83,7 @@ func prepare(ctx context.Context, db *database.DB, chain string, migrate bool) e
 		return err
 	}
 	if older {
-		return schema.Errorf(schema.CodeUnavailable, "the %s database is not migrated yet", chain)
+		return schema.Errorf(schema.CodeUnavailable, "the %s database is not migrated yet: %w", chain, errNotMigrated)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
@@ -23,9 +24,11 @@ const (
 )
 
 // files are the checkpoints on disk: a file for each organization, a line for
-// each checkpoint, in the form that an export has them. Lines are only added.
+// each checkpoint, in the form that an export has them. Lines are only added. The
+// file of one organization is used by one at a time.
 type files struct {
 	directory string
+	mu        sync.Mutex
 	known     map[string]*audit.Checkpoint
 }
 
@@ -72,7 +75,7 @@ func (f *files) add(c *audit.Checkpoint) error {
 	if err != nil {
 		return unwritten(err)
 	}
-	f.known[c.Organization] = c
+	f.know(c.Organization, c)
 	return nil
 }
 
@@ -90,15 +93,24 @@ func syncDirectory(path string) error {
 
 // last is the organization's newest checkpoint on disk; nil when there is none.
 func (f *files) last(organization string) (*audit.Checkpoint, error) {
-	if c, ok := f.known[organization]; ok {
+	f.mu.Lock()
+	c, ok := f.known[organization]
+	f.mu.Unlock()
+	if ok {
 		return c, nil
 	}
 	var last *audit.Checkpoint
 	err := f.read(organization, func(c audit.Checkpoint) { last = &c })
 	if err == nil {
-		f.known[organization] = last
+		f.know(organization, last)
 	}
 	return last, err
+}
+
+func (f *files) know(organization string, last *audit.Checkpoint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known[organization] = last
 }
 
 // after are the organization's checkpoints on disk behind that number.

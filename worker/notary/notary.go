@@ -18,6 +18,8 @@ const (
 	// defaultEvery is how often the chains of awake cells are looked at. What is
 	// cut off a chain before it was signed does not show.
 	defaultEvery = time.Minute
+	// defaultPatience is how long the databases of one organization may take.
+	defaultPatience = 10 * time.Second
 	// restEvery is the look, of so many, that takes in cells that sleep: only
 	// what the API writes changes them.
 	restEvery = 15
@@ -25,7 +27,7 @@ const (
 	actor = "system"
 )
 
-// Config is what a notary works with. All fields but Every are required.
+// Config is what a notary works with. All fields but Every and Patience are required.
 type Config struct {
 	Control *store.Control
 	Admin   store.Admin
@@ -38,17 +40,22 @@ type Config struct {
 	// Awake lists the organizations whose cells this host runs.
 	Awake func() []string
 	// Every is a minute when zero.
-	Every  time.Duration
-	Logger *slog.Logger
+	Every time.Duration
+	// Patience is how long a comparison may take; 10 s when zero.
+	Patience time.Duration
+	Logger   *slog.Logger
 }
 
 // Notary signs until its context ends.
 type Notary struct {
 	cfg Config
 
-	// mu lets one organization be looked at, at a time.
-	mu    sync.Mutex
 	files *files
+
+	mu sync.Mutex
+	// busy has a place for who looks at an organization: one at a time, and none
+	// waits for another's databases (invariant 2).
+	busy map[string]chan struct{}
 	// told are the findings that stand in the log already.
 	told map[string]bool
 }
@@ -58,11 +65,14 @@ func New(cfg Config) (*Notary, error) {
 	if cfg.Every <= 0 {
 		cfg.Every = defaultEvery
 	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
 	kept, err := openFiles(cfg.Directory)
 	if err != nil {
 		return nil, err
 	}
-	return &Notary{cfg: cfg, files: kept, told: map[string]bool{}}, nil
+	return &Notary{cfg: cfg, files: kept, busy: map[string]chan struct{}{}, told: map[string]bool{}}, nil
 }
 
 // Run signs at once, at every look, and when the context ends.
@@ -131,9 +141,30 @@ func Signed(state string) bool {
 //
 // What is signed is on disk before anybody can read it, and a checkpoint is made
 // of what was read. So a crash, of whatever and whenever, is never taken for it.
+// Who waits for this waits for no longer than Config.Patience.
 func (n *Notary) Attest(ctx context.Context, organization string) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Patience)
+	defer cancel()
+	leave, err := n.enter(ctx, organization)
+	if err != nil {
+		return err
+	}
+	// A server that is frozen, or cut off, does not even hear that a query was given
+	// up: whoever waits for it is let go, and its place stays taken meanwhile.
+	done := make(chan error, 1)
+	go func() {
+		defer leave()
+		done <- n.attest(ctx, organization)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return schema.Errorf(schema.CodeTimeout, "the chains could not be looked at in time: %w", ctx.Err())
+	}
+}
+
+func (n *Notary) attest(ctx context.Context, organization string) error {
 	last, sound, err := n.reconcile(ctx, organization)
 	if err != nil {
 		return err
@@ -168,6 +199,23 @@ func (n *Notary) Attest(ctx context.Context, organization string) error {
 		return err
 	}
 	return n.files.add(&next)
+}
+
+// enter waits until nobody else looks at the organization.
+func (n *Notary) enter(ctx context.Context, organization string) (leave func(), err error) {
+	n.mu.Lock()
+	busy, ok := n.busy[organization]
+	if !ok {
+		busy = make(chan struct{}, 1)
+		n.busy[organization] = busy
+	}
+	n.mu.Unlock()
+	select {
+	case busy <- struct{}{}:
+		return func() { <-busy }, nil
+	case <-ctx.Done():
+		return nil, schema.Errorf(schema.CodeTimeout, "the chains are still being looked at: %w", ctx.Err())
+	}
 }
 
 // compare finds the first chain that does not have the entry that the checkpoint
@@ -289,7 +337,10 @@ func sequence(c *audit.Checkpoint) int64 {
 // control chain, which is not the one that is broken unless all is lost.
 func (n *Notary) tell(ctx context.Context, organization string, f audit.Finding) {
 	key := organization + "\x00" + f.String()
-	if n.told[key] {
+	n.mu.Lock()
+	told := n.told[key]
+	n.mu.Unlock()
+	if told {
 		return
 	}
 	n.cfg.Logger.ErrorContext(ctx, "the audit log is not what was signed: verify it", "organization", organization, "finding", f.String())
@@ -301,7 +352,9 @@ func (n *Notary) tell(ctx context.Context, organization string, f audit.Finding)
 		n.cfg.Logger.WarnContext(ctx, "a finding could not be put on the record and is told again", "organization", organization, "error", err)
 		return
 	}
+	n.mu.Lock()
 	n.told[key] = true
+	n.mu.Unlock()
 }
 
 // draftOf is an entry of the control chain about a finding.

@@ -225,3 +225,31 @@ func TestARestoredServer(t *testing.T) {
 		require.Equal(t, 1, strings.Count(string(text), `"restored":true`))
 	})
 }
+
+// A backup of before an upgrade is found out, and accepted, as it is: hosts migrate it
+// when the cell runs.
+func TestARestoreFromBeforeAnUpgrade(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		s := newSite(t, b)
+		signer := audit.NewSigner()
+		n := s.notary(signer)
+		s.write(3)
+		require.NoError(t, n.Attest(t.Context(), s.org))
+		back := s.copied()
+		s.write(4)
+		require.NoError(t, n.Attest(t.Context(), s.org))
+		back()
+		s.leave()
+		b.Older(t, s.made)
+		require.Equal(t, schema.CodePutBack, schema.CodeOf(n.Attest(t.Context(), s.org)))
+		_, err := notary.Accept(t.Context(), s.evidence(signer), signer, s.org, "operator:x")
+		require.NoError(t, err)
+		require.Equal(t, store.OrganizationActive, s.state())
+		require.NoError(t, n.Attest(t.Context(), s.org))
+		require.NoError(t, store.MigrateCell(t.Context(), b.Admin, s.org))
+		s.enter()
+		s.write(1)
+		require.NoError(t, n.Attest(t.Context(), s.org))
+		require.Empty(t, s.verify(signer, s.org).Findings)
+	})
+}

@@ -64,7 +64,7 @@ func (c *cell) run(ctx context.Context) (asleep bool) {
 	refresh, stop := context.WithCancel(ctx)
 	defer stop()
 	go c.refreshTokens(refresh)
-	process.KeepUntil(ctx, "cell", logger, c.start, func(p *process.Process) {
+	process.KeepUntil(ctx, "cell", logger, c.try, func(p *process.Process) {
 		c.tell(worker.Notice{Drain: true})
 		t := time.NewTimer(cellDrainPatience)
 		defer t.Stop()
@@ -80,6 +80,16 @@ func (c *cell) run(ctx context.Context) (asleep bool) {
 	return asleep
 }
 
+// try starts the process. When it cannot, its databases may be other ones than those
+// that were brought up to date: a backup of before an upgrade, restored meanwhile.
+func (c *cell) try(ctx context.Context) (*process.Process, error) {
+	p, err := c.start(ctx)
+	if err != nil {
+		c.host.migrated.Delete(c.organization)
+	}
+	return p, err
+}
+
 // start starts the process, when it is its turn, and hands it its boot; it
 // returns once the cell is awake.
 func (c *cell) start(ctx context.Context) (*process.Process, error) {
@@ -88,6 +98,9 @@ func (c *cell) start(ctx context.Context) (*process.Process, error) {
 		defer func() { <-c.host.starting }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+	if err := c.host.bringUp(ctx, c.organization); err != nil {
+		return nil, err
 	}
 	// What the process before has written is signed; what it wrote must be there.
 	attested := make(chan error, 1)

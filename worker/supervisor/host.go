@@ -279,7 +279,8 @@ func (h *Host) release(ctx context.Context, c *cell) {
 }
 
 // migrate brings the databases of a claimed cell up to date before anything
-// uses them, a few cells at a time, and each once in this process's life.
+// uses them, a few cells at a time, and each once in this process's life, unless the
+// cell does not start: they may have been restored from a backup since.
 func (h *Host) migrate(ctx context.Context, organization string) error {
 	if _, done := h.migrated.Load(organization); done {
 		return nil
@@ -289,6 +290,14 @@ func (h *Host) migrate(ctx context.Context, organization string) error {
 		defer func() { <-h.starting }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	return h.bringUp(ctx, organization)
+}
+
+// bringUp is migrate for who has its turn already.
+func (h *Host) bringUp(ctx context.Context, organization string) error {
+	if _, done := h.migrated.Load(organization); done {
+		return nil
 	}
 	err := store.MigrateCell(ctx, h.cfg.Admin, organization)
 	if err == nil {
