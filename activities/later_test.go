@@ -109,6 +109,38 @@ func TestPatience(t *testing.T) {
 	require.Nil(t, p.done(r.order("O-4", "books").whole(billTask)).Fault)
 }
 
+// TestPatienceOfCarriers: a carrier is silent while its step is put off, which is no
+// reason to give the run another one; and one that gets it all the same, from this
+// process, does not begin the step's patience anew.
+func TestPatienceOfCarriers(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t), ledger.None)
+	p, n := r.process(), r.order("O-1", "books")
+	require.NoError(t, r.book.Control(ledger.Control{Count: 100, Fail: 429, RetryAfter: 240}))
+	res := p.done(n.whole(billTask))
+	require.True(t, res.Slow)
+	require.Greater(t, res.Wait, 4*time.Minute-time.Second)
+	require.Equal(t, res.Wait, p.Heard(n.ID).Put)
+
+	p.ahead(190 * time.Second)
+	p.Leave(n.ID)
+	n = n.taken()
+	_, err := p.Recall(t.Context(), task.RecallRequest{Owner: n.owner()})
+	require.NoError(t, err)
+	require.Zero(t, p.Heard(n.ID).Put, "it may ask at once")
+	require.True(t, p.done(n.whole(billTask)).Slow)
+	require.LessOrEqual(t, p.Heard(n.ID).Put, 51*time.Second)
+
+	p.ahead(242 * time.Second)
+	res = p.done(n.whole(billTask))
+	require.NotNil(t, res.Fault, "the next call could leave after eight minutes only")
+	require.Equal(t, 429, res.Fault.Status)
+	require.EqualValues(t, 2, r.book.Stats().Creations)
+
+	require.NotEmpty(t, p.puts)
+	require.NoError(t, p.Finish(t.Context(), task.FinishRequest{Owner: n.owner(), Key: task.FinishKey, Fault: res.Fault}))
+	require.Empty(t, p.puts)
+}
+
 // TestOverloaded: 503 with Retry-After says nothing of what was done. With a key
 // the same request goes out after the wait; without, it is a question at once.
 func TestOverloaded(t *testing.T) {

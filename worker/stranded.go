@@ -3,6 +3,7 @@ package worker
 import (
 	"time"
 
+	"github.com/tenonhq/tenon/activities"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -19,15 +20,16 @@ const (
 // still is a run that nothing was heard of since.
 type still struct {
 	carrier string
-	asked   uint64
+	asks    uint64
 	since   time.Time
 }
 
 // stranded tells which of the open runs have carriers that wait for a timer of the
 // engine which does not fire in its time. The engine counts in wall time: what a
 // clock that was fast has put off is hours away once it is right. That nothing
-// happens is told by this process's own monotonic clock (invariant 6).
-func (r *relay) stranded(open []store.Run, now time.Time) map[string]bool {
+// happens is told by this process's own monotonic clock (invariant 6). heard tells
+// of a run's carrier: one whose step was put off is silent for as long as it was told to.
+func (r *relay) stranded(open []store.Run, now time.Time, heard func(run string) activities.Heard) map[string]bool {
 	out := make(map[string]bool)
 	before := r.stills
 	if now.Sub(r.stilled) > unwatched {
@@ -42,12 +44,12 @@ func (r *relay) stranded(open []store.Run, now time.Time) map[string]bool {
 			}
 			patience = overdue
 		}
-		asked := r.executor.Asked(run.ID)
+		h := heard(run.ID)
 		s, known := before[run.ID]
 		switch {
-		case !known || s.carrier != run.Carrier || s.asked != asked:
-			r.stills[run.ID] = still{run.Carrier, asked, now}
-		case now.Sub(s.since) < patience:
+		case !known || s.carrier != run.Carrier || s.asks != h.Asks:
+			r.stills[run.ID] = still{run.Carrier, h.Asks, now}
+		case now.Sub(s.since) < patience+h.Put:
 			r.stills[run.ID] = s
 		default:
 			out[run.ID] = true
