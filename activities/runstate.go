@@ -115,8 +115,10 @@ func (e *Executor) input(event store.Event) (json.RawMessage, error) {
 func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runState, error) {
 	e.mu.Lock()
 	st, ok := e.runs[o.Run]
-	if e.asks++; ok {
-		st.heard = Heard{Asks: e.asks}
+	e.asks++
+	heard := Heard{Asks: e.asks, Works: !recalls}
+	if ok {
+		st.heard = heard
 	}
 	e.mu.Unlock()
 	if ok && st.run.Carrier == o.Carrier && st.run.Epoch == o.Epoch {
@@ -137,6 +139,7 @@ func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runS
 	if other, ok := e.runs[o.Run]; ok && other.run.Epoch >= st.run.Epoch {
 		return other, nil
 	}
+	st.heard = heard
 	e.runs[o.Run] = st
 	return st, nil
 }
@@ -146,6 +149,9 @@ func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runS
 type Heard struct {
 	// Asks is another number each time that a carrier asks for something.
 	Asks uint64
+	// Works: it asked for a step since it was told to wait, or recalled the journal. The
+	// run's row says that it waits until the next transaction all the same.
+	Works bool
 	// Put is how long the step that it asked for was put off: it is silent meanwhile.
 	Put time.Duration
 }

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// overdue is how long a run may be past its wait before it is taken up, and
-	// silent how long one that is worked on may go without its carrier asking for
-	// anything: longer than an attempt of a step takes, and the pause before the next.
+	// overdue is how long a run may be past its wait, with no word of its carrier,
+	// before it is taken up, and silent how long one that is worked on may go without
+	// its carrier asking for anything: longer than an attempt of a step takes, and the
+	// pause before the next.
 	overdue = time.Minute
 	silent  = 3 * time.Minute
 	// unwatched is the time between two looks after which the first says nothing.
@@ -37,19 +38,21 @@ func (r *relay) stranded(open []store.Run, now time.Time, heard func(run string)
 	}
 	r.stills, r.stilled = make(map[string]still, len(open)), now
 	for _, run := range open {
-		patience := silent
+		h := heard(run.ID)
+		patience := silent + h.Put
 		if run.State == store.RunWaiting {
 			if run.DueAt == nil || run.DueAt.After(now) {
 				continue
 			}
-			patience = overdue
+			if !h.Works {
+				patience = overdue
+			}
 		}
-		h := heard(run.ID)
 		s, known := before[run.ID]
 		switch {
 		case !known || s.carrier != run.Carrier || s.asks != h.Asks:
 			r.stills[run.ID] = still{run.Carrier, h.Asks, now}
-		case now.Sub(s.since) < patience+h.Put:
+		case now.Sub(s.since) < patience:
 			r.stills[run.ID] = s
 		default:
 			out[run.ID] = true

@@ -19,10 +19,10 @@ func TestStranded(t *testing.T) {
 	_, err := b.takeEvents(t.Context())
 	require.NoError(t, err)
 	run, now := b.onlyRun(t), time.Now()
-	put := time.Duration(0)
+	put, works := time.Duration(0), false
 	heard := func(id string) activities.Heard {
 		h := b.executor.Heard(id)
-		h.Put = put
+		h.Put, h.Works = put, works
 		return h
 	}
 	stranded := func(after time.Duration) bool {
@@ -61,4 +61,10 @@ func TestStranded(t *testing.T) {
 	require.False(t, stranded(2*overdue), "its wait is just over")
 	require.False(t, stranded(overdue-time.Second))
 	require.True(t, stranded(2*time.Second), "its wait is long over")
+
+	// Its row says so until its next transaction, which may be an attempt away.
+	run.Carrier, works = "at work", true
+	require.False(t, stranded(0))
+	require.False(t, stranded(silent-time.Second), "an attempt may take that long")
+	require.True(t, stranded(2*time.Second))
 }
