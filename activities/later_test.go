@@ -1,15 +1,21 @@
 package activities
 
 import (
+	"context"
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/place"
@@ -266,4 +272,59 @@ func TestThrottledLookup(t *testing.T) {
 	p.ahead(220 * time.Second)
 	require.Nil(t, p.done(n.whole(billTask)).Fault)
 	require.Equal(t, 1, r.book.Stats().Bills)
+}
+
+// TestThrottledBeforeIntent: an action reads before it writes, and its read is
+// throttled when an earlier attempt's outcome is not known: each ask waits, and
+// waiting is no failed attempt, however the outcome is found out.
+func TestThrottledBeforeIntent(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Keys, ledger.Lookup} {
+		t.Run(string(mode), func(t *testing.T) {
+			r := newRig(t, storetest.SQLite(t), mode)
+			var calm, mended atomic.Bool
+			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch {
+				case !mended.Load() && req.Method == http.MethodPost:
+					panic(http.ErrAbortHandler)
+				case mended.Load() && !calm.Load():
+					w.Header().Set("Retry-After", "1")
+					w.WriteHeader(http.StatusTooManyRequests)
+				}
+			}))
+			defer server.Close()
+			setup := r.setup
+			setup.Use.Hosts = []string{server.Listener.Addr().String()}
+			setup.Use.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+			other := r.connect("others", setup)
+			r.credential(other.ID, other.ID, 1, setup.Use, r.book.Token())
+			n, p := r.order("O-1", "others"), r.process()
+			p.plug.action = func(ctx context.Context, call *sdk.Call) (any, error) {
+				if strings.Contains(string(call.Input), `"query"`) {
+					return map[string]any{"bills": []any{}}, nil // The lookup, which finds nothing.
+				}
+				for _, method := range []string{http.MethodGet, http.MethodPost} {
+					resp, err := call.HTTP(ctx, &sdk.Request{Method: method, URL: server.URL})
+					if err != nil {
+						return nil, err
+					}
+					if resp.Status >= 400 {
+						return nil, &sdk.Fault{Type: sdk.FaultCommunication, Status: resp.Status, Title: "refused"}
+					}
+				}
+				return map[string]int{"number": 1}, nil
+			}
+			_, err := p.step(n.whole(billTask))
+			require.Error(t, err, "nobody knows")
+			require.Equal(t, store.EffectIntent, n.effects()[0].State)
+			mended.Store(true)
+			for i := range 2 * maxRepeats {
+				p.ahead(settleTime + time.Duration(1+3*i)*time.Second)
+				require.True(t, p.done(n.whole(billTask)).Slow, i)
+			}
+			calm.Store(true)
+			p.ahead(settleTime + 100*time.Second)
+			require.Nil(t, p.done(n.whole(billTask)).Fault)
+			require.Equal(t, store.EffectDone, n.effects()[0].State)
+		})
+	}
 }
