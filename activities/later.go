@@ -56,9 +56,12 @@ func (e *Executor) turn(ctx context.Context, s *scope, a *attempt) (leave func()
 	if l := s.put(a.conn, in.wait); l != nil {
 		return nil, nil, l
 	}
+	detail := "it asked to be left alone for longer than the connection's patience"
+	if !a.before {
+		detail += "; nothing was sent" // Else an earlier attempt was, and nobody knows what it did.
+	}
 	return nil, &problem{
-		Type: flow.TypeCommunication, Status: http.StatusTooManyRequests, Title: "The system takes no more calls for now",
-		Detail: "it asked to be left alone for longer than the connection's patience; nothing was sent",
+		Type: flow.TypeCommunication, Status: http.StatusTooManyRequests, Title: "The system takes no more calls for now", Detail: detail,
 	}, nil
 }
 

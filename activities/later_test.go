@@ -170,6 +170,30 @@ func TestOverloaded(t *testing.T) {
 	require.Equal(t, store.RunUncertain, n.row().State)
 }
 
+// TestToldOfAClosedGate: a flow whose patience ends at a closed gate is told that
+// nothing was sent only where that is so.
+func TestToldOfAClosedGate(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t), ledger.Keys)
+	p := r.process()
+	n, closes, fresh := r.order("O-1", "books"), r.order("O-2", "books"), r.order("O-3", "books")
+	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 503, RetryAfter: 5, When: ledger.After}))
+	require.True(t, p.done(n.whole(billTask)).Slow)
+	p.ahead(6 * time.Second)
+	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 429, RetryAfter: 200}))
+	require.True(t, p.done(closes.whole(billTask)).Slow)
+	seconds := 30
+	r.owner(func(c *config.Connection) { c.ThrottlePatience = &seconds })
+	told := func(n *run) string {
+		t.Helper()
+		res := p.done(n.whole(billTask))
+		require.NotNil(t, res.Fault)
+		return p.value(n, res.Fault.Ref)
+	}
+	require.Contains(t, told(fresh), "nothing was sent")
+	require.Equal(t, 1, r.book.Stats().Bills)
+	require.NotContains(t, told(n), "nothing was sent")
+}
+
 // TestCallsAtATime counts at the other system: never more calls than the
 // connection allows. Those in line answer the engine in time, and each is made.
 func TestCallsAtATime(t *testing.T) {
