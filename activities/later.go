@@ -51,6 +51,8 @@ func (e *Executor) turn(ctx context.Context, s *scope, a *attempt) (leave func()
 		}
 		return in.leave, nil, nil
 	case !in.closed:
+		// Others go first by the connection's own limit: the line moves, and a flood that
+		// takes long to work off fails none of its runs.
 		return nil, nil, &later{in.wait}
 	}
 	if l := s.put(a.conn, in.wait); l != nil {

@@ -101,7 +101,7 @@ func TestPatience(t *testing.T) {
 	}
 	require.EqualValues(t, 5, r.book.Stats().Creations)
 
-	// One that never got its turn is told as well, and sends nothing.
+	// One that comes to a closed gate is told as well, and sends nothing.
 	patience(30)
 	before := r.book.Stats().Creations
 	told(r.order("O-2", "books"))
