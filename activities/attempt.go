@@ -40,6 +40,9 @@ type attempt struct {
 	can    means
 	begun  bool
 	lane   string
+	// before is begun as the ledger said it: a lookup may have found since that no
+	// call before this one had it.
+	before bool
 
 	mu       sync.Mutex
 	intended bool
@@ -291,6 +294,9 @@ func (a *attempt) settle(ctx context.Context, s *scope, out json.RawMessage, err
 			return out, nil, nil // The action found nothing to change.
 		}
 		if l := s.refused(a, err); l != nil {
+			if a.before {
+				s.excuse()
+			}
 			return nil, nil, l
 		}
 		return a.read(nil, err)

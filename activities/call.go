@@ -113,6 +113,7 @@ func (e *Executor) effect(ctx context.Context, s *scope, a *attempt, can means) 
 	case d.settled != nil:
 		return d.settled.Output, d.settled.Problem, nil
 	}
+	a.before = d.begun
 	done, p, err := e.turn(ctx, s, a)
 	switch {
 	case d.begun && p != nil && !can.keyed:

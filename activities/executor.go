@@ -73,6 +73,9 @@ type Executor struct {
 	runs map[string]*runState
 	// asks counts what carriers have asked for.
 	asks uint64
+	// puts are, by run and step, when a call was put off first: a new carrier of the
+	// run does not begin the patience of its steps anew.
+	puts map[string]map[string]time.Time
 	// sights are of effects that this process has read as begun.
 	sights map[string]sight
 
@@ -89,6 +92,7 @@ func New(cfg Config) *Executor {
 		cfg:    cfg,
 		keys:   keyring.New(cfg.Organization, cfg.Private, cfg.Data),
 		runs:   make(map[string]*runState),
+		puts:   make(map[string]map[string]time.Time),
 		sights: make(map[string]sight),
 		pauses: pauses{seen: make(map[string]time.Time)},
 		now:    func() time.Time { return time.Now().UTC() },

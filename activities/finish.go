@@ -31,7 +31,7 @@ func (e *Executor) Finish(ctx context.Context, req task.FinishRequest) error {
 	case errors.Is(err, errStopped):
 		return nil
 	case errors.Is(err, errLost):
-		e.Forget(req.Owner.Run)
+		e.Leave(req.Owner.Run)
 		e.cfg.Requeue(req.Owner.Run)
 		return nil
 	}

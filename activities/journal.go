@@ -112,6 +112,11 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 	if err := e.cfg.Cell.Work().Commit(ctx, c); err != nil {
 		return err
 	}
+	if c.State == store.RunWaiting {
+		e.mu.Lock()
+		st.heard.Works = false
+		e.mu.Unlock()
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.pending, st.settled, st.audit = st.pending[written:], st.settled[settled:], st.audit[audited:]

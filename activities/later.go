@@ -51,14 +51,19 @@ func (e *Executor) turn(ctx context.Context, s *scope, a *attempt) (leave func()
 		}
 		return in.leave, nil, nil
 	case !in.closed:
+		// Others go first by the connection's own limit: the line moves, and a flood that
+		// takes long to work off fails none of its runs.
 		return nil, nil, &later{in.wait}
 	}
 	if l := s.put(a.conn, in.wait); l != nil {
 		return nil, nil, l
 	}
+	detail := "it asked to be left alone for longer than the connection's patience"
+	if !a.before {
+		detail += "; nothing was sent" // Else an earlier attempt was, and nobody knows what it did.
+	}
 	return nil, &problem{
-		Type: flow.TypeCommunication, Status: http.StatusTooManyRequests, Title: "The system takes no more calls for now",
-		Detail: "it asked to be left alone for longer than the connection's patience; nothing was sent",
+		Type: flow.TypeCommunication, Status: http.StatusTooManyRequests, Title: "The system takes no more calls for now", Detail: detail,
 	}, nil
 }
 
@@ -91,19 +96,28 @@ func (s *scope) refused(a *attempt, err error) *later {
 	return s.put(a.conn, a.e.turns.left(a.gate))
 }
 
+// maxPuts bounds the runs of which it is remembered since when their steps are put
+// off; without, their patience begins anew.
+const maxPuts = 4096
+
 // put puts the step off, as long as its patience lasts: a closed gate holds no
 // run for ever.
 func (s *scope) put(conn connection, wait time.Duration) *later {
-	now := s.e.now()
-	s.st.mu.Lock()
-	defer s.st.mu.Unlock()
-	since, ok := s.st.since[s.req.Key]
+	e, run, now := s.e, s.st.run.ID, s.e.now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	steps := e.puts[run]
+	if steps == nil {
+		if len(e.puts) >= maxPuts {
+			clear(e.puts)
+		}
+		steps = make(map[string]time.Time)
+		e.puts[run] = steps
+	}
+	since, ok := steps[s.req.Key]
 	if !ok {
 		since = now
-		if s.st.since == nil {
-			s.st.since = make(map[string]time.Time)
-		}
-		s.st.since[s.req.Key] = since
+		steps[s.req.Key] = since
 	}
 	if now.Add(wait).Sub(since) > conn.patience() {
 		return nil

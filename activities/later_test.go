@@ -1,15 +1,21 @@
 package activities
 
 import (
+	"context"
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/place"
@@ -95,7 +101,7 @@ func TestPatience(t *testing.T) {
 	}
 	require.EqualValues(t, 5, r.book.Stats().Creations)
 
-	// One that never got its turn is told as well, and sends nothing.
+	// One that comes to a closed gate is told as well, and sends nothing.
 	patience(30)
 	before := r.book.Stats().Creations
 	told(r.order("O-2", "books"))
@@ -107,6 +113,38 @@ func TestPatience(t *testing.T) {
 	told(r.order("O-3", "books"))
 	require.NoError(t, r.book.Control(ledger.Control{}))
 	require.Nil(t, p.done(r.order("O-4", "books").whole(billTask)).Fault)
+}
+
+// TestPatienceOfCarriers: a carrier is silent while its step is put off, which is no
+// reason to give the run another one; and one that gets it all the same, from this
+// process, does not begin the step's patience anew.
+func TestPatienceOfCarriers(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t), ledger.None)
+	p, n := r.process(), r.order("O-1", "books")
+	require.NoError(t, r.book.Control(ledger.Control{Count: 100, Fail: 429, RetryAfter: 240}))
+	res := p.done(n.whole(billTask))
+	require.True(t, res.Slow)
+	require.Greater(t, res.Wait, 4*time.Minute-time.Second)
+	require.Equal(t, res.Wait, p.Heard(n.ID).Put)
+
+	p.ahead(190 * time.Second)
+	p.Leave(n.ID)
+	n = n.taken()
+	_, err := p.Recall(t.Context(), task.RecallRequest{Owner: n.owner()})
+	require.NoError(t, err)
+	require.Zero(t, p.Heard(n.ID).Put, "it may ask at once")
+	require.True(t, p.done(n.whole(billTask)).Slow)
+	require.LessOrEqual(t, p.Heard(n.ID).Put, 51*time.Second)
+
+	p.ahead(242 * time.Second)
+	res = p.done(n.whole(billTask))
+	require.NotNil(t, res.Fault, "the next call could leave after eight minutes only")
+	require.Equal(t, 429, res.Fault.Status)
+	require.EqualValues(t, 2, r.book.Stats().Creations)
+
+	require.NotEmpty(t, p.puts)
+	require.NoError(t, p.Finish(t.Context(), task.FinishRequest{Owner: n.owner(), Key: task.FinishKey, Fault: res.Fault}))
+	require.Empty(t, p.puts)
 }
 
 // TestOverloaded: 503 with Retry-After says nothing of what was done. With a key
@@ -130,6 +168,30 @@ func TestOverloaded(t *testing.T) {
 	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 503, RetryAfter: 5, When: ledger.After}))
 	require.True(t, p.done(n.whole(billTask)).Stopped)
 	require.Equal(t, store.RunUncertain, n.row().State)
+}
+
+// TestToldOfAClosedGate: a flow whose patience ends at a closed gate is told that
+// nothing was sent only where that is so.
+func TestToldOfAClosedGate(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t), ledger.Keys)
+	p := r.process()
+	n, closes, fresh := r.order("O-1", "books"), r.order("O-2", "books"), r.order("O-3", "books")
+	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 503, RetryAfter: 5, When: ledger.After}))
+	require.True(t, p.done(n.whole(billTask)).Slow)
+	p.ahead(6 * time.Second)
+	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 429, RetryAfter: 200}))
+	require.True(t, p.done(closes.whole(billTask)).Slow)
+	seconds := 30
+	r.owner(func(c *config.Connection) { c.ThrottlePatience = &seconds })
+	told := func(n *run) string {
+		t.Helper()
+		res := p.done(n.whole(billTask))
+		require.NotNil(t, res.Fault)
+		return p.value(n, res.Fault.Ref)
+	}
+	require.Contains(t, told(fresh), "nothing was sent")
+	require.Equal(t, 1, r.book.Stats().Bills)
+	require.NotContains(t, told(n), "nothing was sent")
 }
 
 // TestCallsAtATime counts at the other system: never more calls than the
@@ -234,4 +296,59 @@ func TestThrottledLookup(t *testing.T) {
 	p.ahead(220 * time.Second)
 	require.Nil(t, p.done(n.whole(billTask)).Fault)
 	require.Equal(t, 1, r.book.Stats().Bills)
+}
+
+// TestThrottledBeforeIntent: an action reads before it writes, and its read is
+// throttled when an earlier attempt's outcome is not known: each ask waits, and
+// waiting is no failed attempt, however the outcome is found out.
+func TestThrottledBeforeIntent(t *testing.T) {
+	for _, mode := range []ledger.Mode{ledger.Keys, ledger.Lookup} {
+		t.Run(string(mode), func(t *testing.T) {
+			r := newRig(t, storetest.SQLite(t), mode)
+			var calm, mended atomic.Bool
+			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch {
+				case !mended.Load() && req.Method == http.MethodPost:
+					panic(http.ErrAbortHandler)
+				case mended.Load() && !calm.Load():
+					w.Header().Set("Retry-After", "1")
+					w.WriteHeader(http.StatusTooManyRequests)
+				}
+			}))
+			defer server.Close()
+			setup := r.setup
+			setup.Use.Hosts = []string{server.Listener.Addr().String()}
+			setup.Use.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+			other := r.connect("others", setup)
+			r.credential(other.ID, other.ID, 1, setup.Use, r.book.Token())
+			n, p := r.order("O-1", "others"), r.process()
+			p.plug.action = func(ctx context.Context, call *sdk.Call) (any, error) {
+				if strings.Contains(string(call.Input), `"query"`) {
+					return map[string]any{"bills": []any{}}, nil // The lookup, which finds nothing.
+				}
+				for _, method := range []string{http.MethodGet, http.MethodPost} {
+					resp, err := call.HTTP(ctx, &sdk.Request{Method: method, URL: server.URL})
+					if err != nil {
+						return nil, err
+					}
+					if resp.Status >= 400 {
+						return nil, &sdk.Fault{Type: sdk.FaultCommunication, Status: resp.Status, Title: "refused"}
+					}
+				}
+				return map[string]int{"number": 1}, nil
+			}
+			_, err := p.step(n.whole(billTask))
+			require.Error(t, err, "nobody knows")
+			require.Equal(t, store.EffectIntent, n.effects()[0].State)
+			mended.Store(true)
+			for i := range 2 * maxRepeats {
+				p.ahead(settleTime + time.Duration(1+3*i)*time.Second)
+				require.True(t, p.done(n.whole(billTask)).Slow, i)
+			}
+			calm.Store(true)
+			p.ahead(settleTime + 100*time.Second)
+			require.Nil(t, p.done(n.whole(billTask)).Fault)
+			require.Equal(t, store.EffectDone, n.effects()[0].State)
+		})
+	}
 }

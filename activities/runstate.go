@@ -49,13 +49,10 @@ type runState struct {
 	// repeats counts, by step, how often an effect with an unknown outcome was
 	// asked for again.
 	repeats map[string]int
-	// since is, by step, when its call was put off first.
-	since map[string]time.Time
 	// bytes is what the run's values weigh.
 	bytes int
-	// asked is the count of the executor when a carrier asked for it last; the
-	// executor's lock guards it.
-	asked uint64
+	// heard is what its carrier did last; the executor's lock guards it.
+	heard Heard
 	// running: the run's row says so. waiting: it says that the run waits.
 	running, waiting bool
 	// owes: something was journalled that must be durable before it is told.
@@ -118,8 +115,10 @@ func (e *Executor) input(event store.Event) (json.RawMessage, error) {
 func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runState, error) {
 	e.mu.Lock()
 	st, ok := e.runs[o.Run]
-	if e.asks++; ok {
-		st.asked = e.asks
+	e.asks++
+	heard := Heard{Asks: e.asks, Works: !recalls}
+	if ok {
+		st.heard = heard
 	}
 	e.mu.Unlock()
 	if ok && st.run.Carrier == o.Carrier && st.run.Epoch == o.Epoch {
@@ -140,19 +139,31 @@ func (e *Executor) state(ctx context.Context, o task.Owner, recalls bool) (*runS
 	if other, ok := e.runs[o.Run]; ok && other.run.Epoch >= st.run.Epoch {
 		return other, nil
 	}
+	st.heard = heard
 	e.runs[o.Run] = st
 	return st, nil
 }
 
-// Asked tells whether a carrier has asked for something of the run: the number is
-// another one each time. It is 0 for a run that this process does not hold.
-func (e *Executor) Asked(run string) uint64 {
+// Heard is what this process has heard of a run's carrier; the zero value is that
+// of a run that it does not hold.
+type Heard struct {
+	// Asks is another number each time that a carrier asks for something.
+	Asks uint64
+	// Works: it asked for a step since it was told to wait, or recalled the journal. The
+	// run's row says that it waits until the next transaction all the same.
+	Works bool
+	// Put is how long the step that it asked for was put off: it is silent meanwhile.
+	Put time.Duration
+}
+
+// Heard tells what was heard of the run's carrier last.
+func (e *Executor) Heard(run string) Heard {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if st, ok := e.runs[run]; ok {
-		return st.asked
+		return st.heard
 	}
-	return 0
+	return Heard{}
 }
 
 func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
@@ -196,9 +207,19 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 	return st, nil
 }
 
-// Forget drops what this process holds of a run. When it returns, nothing that
-// was held is being written any more, so that what is read next is current.
+// Forget drops what this process holds of a run, as Leave does, and since when its
+// steps are put off: it has ended, or begins anew.
 func (e *Executor) Forget(run string) {
+	e.mu.Lock()
+	delete(e.puts, run)
+	e.mu.Unlock()
+	e.Leave(run)
+}
+
+// Leave drops what this process holds of a run, for another carrier of it. When it
+// returns, nothing that was held is being written any more, so that what is read
+// next is current.
+func (e *Executor) Leave(run string) {
 	e.mu.Lock()
 	st := e.runs[run]
 	delete(e.runs, run)

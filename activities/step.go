@@ -83,9 +83,14 @@ func (e *Executor) stopped(run string, err error) (task.StepResult, error) {
 	var put *later
 	switch {
 	case errors.As(err, &put):
+		e.mu.Lock()
+		if st, ok := e.runs[run]; ok {
+			st.heard.Put = put.wait
+		}
+		e.mu.Unlock()
 		return task.StepResult{Slow: true, Wait: put.wait}, nil
 	case errors.Is(err, errLost):
-		e.Forget(run)
+		e.Leave(run)
 		e.cfg.Requeue(run)
 	case !errors.Is(err, errStopped):
 		return task.StepResult{}, err

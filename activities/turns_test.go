@@ -10,6 +10,7 @@ import (
 
 	"github.com/tenonhq/tenon/plugins/host"
 	"github.com/tenonhq/tenon/plugins/sdk"
+	"github.com/tenonhq/tenon/schema/store"
 )
 
 // callers are calls that enter, each of which ends when the test says so.
@@ -167,5 +168,25 @@ func TestGateWithoutHint(t *testing.T) {
 		require.False(t, c.answered("a", answer(http.StatusServiceUnavailable, "")), "it may be broken, and says nothing of calls")
 		require.False(t, c.answered("a", answer(http.StatusOK, "60")))
 		require.True(t, c.answered("nobody", answer(http.StatusTooManyRequests, "")), "who has not entered closes nothing")
+	})
+}
+
+// TestLineHasNoPatience: a call that stands in line by its connection's own limit is
+// put off for as long as that takes; only what the system asks for uses patience up.
+func TestLineHasNoPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &Executor{now: time.Now, turns: newTurns(time.Now), puts: make(map[string]map[string]time.Time)}
+		s := &scope{e: e, st: &runState{run: store.Run{ID: "run", Flow: "flow"}}}
+		a := &attempt{e: e, in: host.Invocation{Connector: "http"}}
+		a.conn.MaxCalls = 1
+		_, err := e.turns.enter(t.Context(), "flow", "http", 1)
+		require.NoError(t, err)
+		for range 2 * int(a.conn.patience()/turnPatience) {
+			_, p, err := e.turn(t.Context(), s, a)
+			require.Nil(t, p)
+			var put *later
+			require.ErrorAs(t, err, &put)
+			require.Equal(t, askAgain, put.wait)
+		}
 	})
 }

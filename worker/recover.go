@@ -111,7 +111,7 @@ func (r *relay) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stranded := r.stranded(open, time.Now())
+	stranded := r.stranded(open, time.Now(), r.executor.Heard)
 	open = slices.DeleteFunc(open, func(run store.Run) bool { return !gone[run.Carrier] && !stranded[run.ID] })
 	if len(open) > 0 {
 		r.logger.WarnContext(ctx, "runs were left by their carriers and are taken up", "runs", len(open))
@@ -217,7 +217,7 @@ func (r *relay) takeOver(ctx context.Context, runs []store.Run) {
 	for _, members := range groups(runs) {
 		ids := make([]string, 0, len(members))
 		for _, i := range members {
-			r.executor.Forget(runs[i].ID)
+			r.executor.Leave(runs[i].ID)
 			ids = append(ids, runs[i].ID)
 		}
 		slots <- struct{}{}

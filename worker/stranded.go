@@ -3,13 +3,15 @@ package worker
 import (
 	"time"
 
+	"github.com/tenonhq/tenon/activities"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
 const (
-	// overdue is how long a run may be past its wait before it is taken up, and
-	// silent how long one that is worked on may go without its carrier asking for
-	// anything: longer than an attempt of a step takes, and the pause before the next.
+	// overdue is how long a run may be past its wait, with no word of its carrier,
+	// before it is taken up, and silent how long one that is worked on may go without
+	// its carrier asking for anything: longer than an attempt of a step takes, and the
+	// pause before the next.
 	overdue = time.Minute
 	silent  = 3 * time.Minute
 	// unwatched is the time between two looks after which the first says nothing.
@@ -19,15 +21,16 @@ const (
 // still is a run that nothing was heard of since.
 type still struct {
 	carrier string
-	asked   uint64
+	asks    uint64
 	since   time.Time
 }
 
 // stranded tells which of the open runs have carriers that wait for a timer of the
 // engine which does not fire in its time. The engine counts in wall time: what a
 // clock that was fast has put off is hours away once it is right. That nothing
-// happens is told by this process's own monotonic clock (invariant 6).
-func (r *relay) stranded(open []store.Run, now time.Time) map[string]bool {
+// happens is told by this process's own monotonic clock (invariant 6). heard tells
+// of a run's carrier: one whose step was put off is silent for as long as it was told to.
+func (r *relay) stranded(open []store.Run, now time.Time, heard func(run string) activities.Heard) map[string]bool {
 	out := make(map[string]bool)
 	before := r.stills
 	if now.Sub(r.stilled) > unwatched {
@@ -35,18 +38,20 @@ func (r *relay) stranded(open []store.Run, now time.Time) map[string]bool {
 	}
 	r.stills, r.stilled = make(map[string]still, len(open)), now
 	for _, run := range open {
-		patience := silent
+		h := heard(run.ID)
+		patience := silent + h.Put
 		if run.State == store.RunWaiting {
 			if run.DueAt == nil || run.DueAt.After(now) {
 				continue
 			}
-			patience = overdue
+			if !h.Works {
+				patience = overdue
+			}
 		}
-		asked := r.executor.Asked(run.ID)
 		s, known := before[run.ID]
 		switch {
-		case !known || s.carrier != run.Carrier || s.asked != asked:
-			r.stills[run.ID] = still{run.Carrier, asked, now}
+		case !known || s.carrier != run.Carrier || s.asks != h.Asks:
+			r.stills[run.ID] = still{run.Carrier, h.Asks, now}
 		case now.Sub(s.since) < patience:
 			r.stills[run.ID] = s
 		default:

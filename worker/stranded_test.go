@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tenonhq/tenon/activities"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
 )
@@ -18,14 +19,20 @@ func TestStranded(t *testing.T) {
 	_, err := b.takeEvents(t.Context())
 	require.NoError(t, err)
 	run, now := b.onlyRun(t), time.Now()
+	put, works := time.Duration(0), false
+	heard := func(id string) activities.Heard {
+		h := b.executor.Heard(id)
+		h.Put, h.Works = put, works
+		return h
+	}
 	stranded := func(after time.Duration) bool {
 		t.Helper()
 		for ; after > reconcileEvery; after -= reconcileEvery {
 			now = now.Add(reconcileEvery)
-			require.False(t, b.stranded([]store.Run{run}, now)[run.ID])
+			require.False(t, b.stranded([]store.Run{run}, now, heard)[run.ID])
 		}
 		now = now.Add(after)
-		return b.stranded([]store.Run{run}, now)[run.ID]
+		return b.stranded([]store.Run{run}, now, heard)[run.ID]
 	}
 	require.False(t, stranded(0))
 	require.False(t, stranded(silent-time.Second), "an attempt may take that long")
@@ -38,6 +45,14 @@ func TestStranded(t *testing.T) {
 	require.False(t, stranded(silent-time.Second))
 	require.True(t, stranded(2*time.Second))
 	require.False(t, stranded(time.Second), "it was taken up")
+
+	// The system asks to be left alone for four minutes: the carrier sleeps as long as
+	// it was told to.
+	run.Carrier, put = "patient", 4*time.Minute
+	require.False(t, stranded(0))
+	require.False(t, stranded(silent+4*time.Minute-time.Second), "its step was put off")
+	require.True(t, stranded(2*time.Second), "and it did not come back")
+	put = 0
 	run.Carrier = "another"
 	require.False(t, stranded(silent), "its carrier is new")
 
@@ -46,4 +61,10 @@ func TestStranded(t *testing.T) {
 	require.False(t, stranded(2*overdue), "its wait is just over")
 	require.False(t, stranded(overdue-time.Second))
 	require.True(t, stranded(2*time.Second), "its wait is long over")
+
+	// Its row says so until its next transaction, which may be an attempt away.
+	run.Carrier, works = "at work", true
+	require.False(t, stranded(0))
+	require.False(t, stranded(silent-time.Second), "an attempt may take that long")
+	require.True(t, stranded(2*time.Second))
 }
