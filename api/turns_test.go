@@ -43,7 +43,7 @@ func TestHeldEventsAreSweptInTurns(t *testing.T) {
 	// and 50. The other namespace has none of them, and passes over all in turns.
 	first := swept()
 	assert.GreaterOrEqual(t, first, 5)
-	assert.EqualValues(t, events, p.events(o.org))
+	assert.Equal(t, events, p.events(o.org))
 	assert.GreaterOrEqual(t, swept(), 3)
 	p.ranAt(o, start)
 	assert.GreaterOrEqual(t, swept(), 3)
