@@ -143,7 +143,6 @@ func (r *relay) start(ctx context.Context, c carrier) error {
 		in.Runs = append(in.Runs, task.RunRef{Run: m.ID, Digest: m.Digest, Epoch: m.Epoch, Recall: c.recall})
 		ids = append(ids, m.ID)
 	}
-	r.ahead(ctx, c, in)
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	_, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{

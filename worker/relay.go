@@ -55,9 +55,6 @@ type relay struct {
 	stilled time.Time
 	left    []store.Run
 
-	// begun are the runs that are ahead of their carriers.
-	begun sync.WaitGroup
-
 	mu     sync.Mutex
 	shares *shares
 	// lost are runs that need a new carrier.
@@ -138,7 +135,6 @@ func (r *relay) run(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
 	defer cancel()
-	r.begun.Wait()
 	r.flush(ctx)
 }
 

@@ -28,7 +28,8 @@ var prefixes = map[string]schema.Prefix{
 var plain = strings.Fields(`version limit after since until action actor target state unused_days due_days confirm Idempotency-Key
 Content-Type connector idempotency_header lookup name rotation_days settings use rotate_by sealed values document input kind
 permissions expires_at reason outcome output plaintext_credentials hmac identity mtls order secrets tolerance topics url
-verifier verify_token retire_others effects from to retention_days`)
+verifier verify_token retire_others effects from to retention_days
+max_concurrent_calls max_concurrent_runs throttle_patience uncertain`)
 
 // bodies are requests that only their identifiers can get refused.
 var bodies = map[string]string{
