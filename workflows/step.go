@@ -51,7 +51,7 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 		return task.StepResult{}, outcome{ending: parked}
 	}
 	r.carrier.asked += 1 + len(req.Following)
-	req = r.addressed(s, req)
+	req.Owner, req.Pointer, req.Vars = r.owner, s.pointer, s.variables()
 	var res task.StepResult
 	if o := r.call(ctx, task.Step, req, &res); o.ending != proceed {
 		return res, o
@@ -73,12 +73,6 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 	}
 	r.take(req, &res)
 	return res, settle(res, req.Context)
-}
-
-// addressed fills in whose request it is, and from where in the document.
-func (r *run) addressed(s scope, req task.StepRequest) task.StepRequest {
-	req.Owner, req.Pointer, req.Vars = r.owner, s.pointer, s.variables()
-	return req
 }
 
 // settle turns a decision into an outcome. A faulted step leaves the context alone.
