@@ -31,6 +31,7 @@ func (p *platform) estate(name string) *estate {
 	e.ids["connection"] = o.connection("books", "bearer")
 	e.ids["flow"] = o.deploy(billing)
 	e.ids["source"], _ = o.source("shop", "billing")
+	e.ids["schedule"] = o.schedule(`{"name":"yearly","flow":"billing","cron":"@yearly"}`).ID
 	var accepted struct{ Event string }
 	p.must(http.StatusAccepted, p.call("POST", "/v1/flows/billing/runs", o.bound, `{"input":{}}`), &accepted)
 	e.ids["event"] = accepted.Event
@@ -74,7 +75,7 @@ func (e *estate) path(route string) string {
 func absent(route string) string {
 	for name, prefix := range map[string]schema.Prefix{
 		"organization": schema.PrefixOrganization, "connection": schema.PrefixConnection, "flow": schema.PrefixFlow,
-		"source": schema.PrefixSource, "event": schema.PrefixEvent, "run": schema.PrefixRun, "key": schema.PrefixKey,
+		"source": schema.PrefixSource, "schedule": schema.PrefixSchedule, "event": schema.PrefixEvent, "run": schema.PrefixRun, "key": schema.PrefixKey,
 		"namespace": schema.PrefixNamespace,
 	} {
 		route = strings.ReplaceAll(route, "{"+name+"}", schema.NewID(prefix))
@@ -95,6 +96,8 @@ func body(id string) string {
 		"update-source":       `{"state":"active"}`,
 		"put-credential":      `{"values":{"token":"x"}}`,
 		"create-source":       `{"name":"next","flow":"billing"}`,
+		"create-schedule":     `{"name":"next","flow":"billing","cron":"@yearly"}`,
+		"update-schedule":     `{"state":"active"}`,
 		"deploy-flow":         `{"document":{}}`,
 		"start-run":           `{"input":1}`,
 		"cancel-run":          `{}`,

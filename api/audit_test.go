@@ -94,6 +94,15 @@ func (p *platform) acts(o *tenant) map[string]func() act {
 			id, _ := source()
 			return p.by(o.bound, "DELETE", "/v1/sources/"+id, "")
 		},
+		"create-schedule": func() act {
+			return p.by(o.bound, "POST", "/v1/schedules", `{"name":"`+fresh()+`","flow":"billing","cron":"@yearly"}`)
+		},
+		"update-schedule": func() act {
+			return p.by(o.bound, "PATCH", "/v1/schedules/"+o.schedule(`{"name":"`+fresh()+`","flow":"billing","cron":"@yearly"}`).ID, `{"state":"suspended"}`)
+		},
+		"delete-schedule": func() act {
+			return p.by(o.bound, "DELETE", "/v1/schedules/"+o.schedule(`{"name":"`+fresh()+`","flow":"billing","cron":"@yearly"}`).ID, "")
+		},
 		"add-source-secret": func() act {
 			id, _ := source()
 			return p.by(o.bound, "POST", "/v1/sources/"+id+"/secrets", `{}`)
@@ -217,7 +226,7 @@ func dump(t *testing.T, databases map[string]*sql.DB) string {
 	var out strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(databases)) {
 		db := databases[name]
-		for _, table := range column(t, db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('audit', 'cells', 'sqlite_sequence') ORDER BY name") {
+		for _, table := range column(t, db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('audit', 'cells', 'timers', 'sqlite_sequence') ORDER BY name") {
 			columns := column(t, db, "SELECT name FROM pragma_table_info('"+table+"') WHERE name <> 'last_used_at'")
 			rows := column(t, db, "SELECT quote("+strings.Join(columns, ") || '|' || quote(")+") FROM "+table+" ORDER BY 1")
 			fmt.Fprintln(&out, name, table, len(rows), rows)

@@ -75,6 +75,9 @@ type Limits struct {
 	// Sweep is how often it is looked whose data is past its retention; default
 	// 1 min.
 	Sweep time.Duration
+	// Clock is the longest pause between two looks for schedules that are due, which
+	// another process may have set; default 2 s.
+	Clock time.Duration
 	// Disk bounds what the databases of one organization take, in bytes; beyond
 	// it nothing new is taken in: 507. Zero is no bound.
 	Disk int64
@@ -110,6 +113,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Sweep <= 0 {
 		l.Sweep = time.Minute
+	}
+	if l.Clock <= 0 {
+		l.Clock = 2 * time.Second
 	}
 	return l
 }

@@ -17,7 +17,7 @@ import (
 type Event struct {
 	ID         string    `json:"id"`
 	Kind       string    `json:"kind" enum:"webhook,call,schedule"`
-	Source     string    `json:"source,omitempty" doc:"Id of the source of a webhook."`
+	Source     string    `json:"source,omitempty" doc:"Id of the source of a webhook, or of a schedule."`
 	Flow       string    `json:"flow"`
 	Version    int       `json:"version"`
 	ReceivedAt time.Time `json:"received_at"`
@@ -30,12 +30,13 @@ type EventDetail struct {
 	Body        json.RawMessage   `json:"body" doc:"The raw input of its run."`
 	Encoding    string            `json:"encoding,omitempty" doc:"base64 when the body was neither JSON nor text."`
 	Headers     map[string]string `json:"headers,omitempty"`
+	Due         *time.Time        `json:"due,omitempty" doc:"The time that a schedule fired for."`
 	ContentType string            `json:"content_type,omitempty"`
 }
 
 func showEvent(e store.Event) Event {
 	shown := Event{ID: e.ID, Kind: e.Kind, Source: e.Source, Flow: e.Flow, Version: e.FlowVersion, ReceivedAt: e.ReceivedAt, Origin: e.Origin}
-	if e.Kind != config.KindWebhook {
+	if e.Kind == config.KindCall {
 		shown.Source = ""
 	}
 	return shown
@@ -69,9 +70,13 @@ func (s *Server) registerEvents() {
 		if err := c.cell.openJSON(place.Event(c.org, row.ID), row.PayloadSealed, &payload); err != nil {
 			return nil, err
 		}
-		return answer(EventDetail{
+		shown := EventDetail{
 			Event: showEvent(row), Body: payload.Input(), Encoding: payload.Encoding,
 			Headers: payload.Headers, ContentType: payload.ContentType,
-		}), nil
+		}
+		if !payload.Due.IsZero() {
+			shown.Due = &payload.Due
+		}
+		return answer(shown), nil
 	})
 }

@@ -20,6 +20,7 @@ type Revoked struct {
 	Credentials  []string  `json:"credentials" nullable:"false" doc:"Ids of the connections whose credentials were destroyed now."`
 	Flows        []string  `json:"flows" nullable:"false" doc:"Ids of the flows that were paused now."`
 	Sources      []string  `json:"sources" nullable:"false" doc:"Ids of the webhook sources that were suspended now."`
+	Schedules    []string  `json:"schedules" nullable:"false" doc:"Ids of the schedules that were suspended now."`
 	Rotate       []Rotate  `json:"rotate" nullable:"false" doc:"What the other systems still know, and must be replaced there."`
 }
 
@@ -46,7 +47,7 @@ func (s *Server) registerIncident() {
 		OperationID: "revoke-everything", Method: http.MethodPost, Path: "/v1/organizations/{organization}/revoke-everything",
 		Tags: []string{"Organizations"}, Summary: "Revoke everything of an organization",
 		Description: "For an incident: revokes its API keys (the asking one too, when it is one of them), operators' tokens and sessions, " +
-			"destroys its credentials, pauses its flows and suspends its sources. Runs stop before their next call. " +
+			"destroys its credentials, pauses its flows and suspends its sources and schedules. Runs stop before their next call. " +
 			"It does not need the organization's cell to run, and may be repeated. Answers with what must be replaced at the other systems.",
 	}, access{scope: scopeAccount, permission: OrganizationWrite}, s.revokeEverything)
 }
@@ -102,6 +103,7 @@ func (s *Server) revokeEverything(ctx context.Context, c *caller, in *Organizati
 		Organization: in.Organization, At: at, Keys: listOf(keys), Rotate: rotate,
 		Credentials: listOf(stopped.Credentials, late.Credentials),
 		Flows:       listOf(stopped.Flows, late.Flows), Sources: listOf(stopped.Sources, late.Sources),
+		Schedules: listOf(stopped.Schedules, late.Schedules),
 	}), nil
 }
 

@@ -53,6 +53,7 @@ func TestRevokeEverything(t *testing.T) {
 		require.Equal(t, []string{o.ids["connection"]}, done.Credentials)
 		require.Equal(t, []string{o.ids["flow"]}, done.Flows)
 		require.Equal(t, []string{o.ids["source"]}, done.Sources)
+		require.Equal(t, []string{o.ids["schedule"]}, done.Schedules)
 		require.Len(t, done.Rotate, 2)
 		rotate := done.Rotate[slices.IndexFunc(done.Rotate, func(r api.Rotate) bool { return r.Kind == "connection" })]
 		require.Equal(t, "books", rotate.Name)

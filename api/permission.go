@@ -23,6 +23,8 @@ const (
 	CredentialsWrite  Permission = "credentials:write"
 	SourcesRead       Permission = "sources:read"
 	SourcesWrite      Permission = "sources:write"
+	SchedulesRead     Permission = "schedules:read"
+	SchedulesWrite    Permission = "schedules:write"
 	FlowsRead         Permission = "flows:read"
 	FlowsWrite        Permission = "flows:write"
 	RunsRead          Permission = "runs:read"
@@ -36,7 +38,7 @@ func Permissions() []Permission {
 	return []Permission{
 		OrganizationRead, OrganizationWrite, NamespacesRead, NamespacesWrite, KeysRead, KeysWrite,
 		ConnectionsRead, ConnectionsWrite, CredentialsWrite, SourcesRead, SourcesWrite,
-		FlowsRead, FlowsWrite, RunsRead, RunsWrite, EventsRead, AuditRead,
+		SchedulesRead, SchedulesWrite, FlowsRead, FlowsWrite, RunsRead, RunsWrite, EventsRead, AuditRead,
 	}
 }
 

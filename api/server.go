@@ -27,6 +27,7 @@ type Server struct {
 	catalog   *catalog
 	rotations *rotations
 	rounds    rounds
+	clock     *clock
 
 	touched sync.Map // key id to the time.Time its last use was written
 	ctx     context.Context
@@ -55,6 +56,7 @@ func New(c Config) (*Server, error) {
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.rotations = newRotations(s)
+	s.clock = newClock(s)
 	s.cells.opened = s.rotations.watch
 	mux := http.NewServeMux()
 	s.huma = humago.New(mux, document())
@@ -68,6 +70,7 @@ func New(c Config) (*Server, error) {
 	s.work.Go(s.janitor)
 	s.work.Go(s.custodian)
 	s.work.Go(s.sweeper)
+	s.work.Go(s.clock.run)
 	s.work.Go(s.recordRefusals)
 	s.work.Go(s.rotations.run)
 	return s, nil
@@ -98,6 +101,7 @@ func (s *Server) register() {
 	s.registerCredentials()
 	s.registerSettings()
 	s.registerSources()
+	s.registerSchedules()
 	s.registerFlows()
 	s.registerPauses()
 	s.registerCalls()

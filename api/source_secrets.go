@@ -158,15 +158,17 @@ func (s *Server) describeAgain(ctx context.Context, c *caller, row store.Source,
 	if err := verify.Check(how); err != nil {
 		return err
 	}
-	sealed, err := c.cell.sealJSON(place.Source(c.org, row.ID), how)
-	if err != nil {
+	to := row
+	to.UpdatedAt = s.now()
+	var err error
+	if to.ConfigSealed, err = c.cell.sealJSON(place.Source(c.org, row.ID), how); err != nil {
 		return err
 	}
 	draft, err := s.audit(c, action, row.ID, map[string]any{"name": row.Name, "secret": secret})
 	if err != nil {
 		return err
 	}
-	return c.cell.Door().SetSourceConfig(ctx, row, sealed, draft)
+	return c.cell.Door().ChangeSource(ctx, row, to, draft)
 }
 
 // newSecret makes a secret of 32 random bytes for a verifier whose senders take

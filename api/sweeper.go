@@ -103,6 +103,9 @@ func (w *sweep) run(ctx context.Context) error {
 	}
 	defer release()
 	w.cell = opened
+	if err := w.expectTimers(ctx); err != nil {
+		return err
+	}
 	if err := w.settle(ctx); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ const (
 	PrefixConnection   Prefix = "con"
 	PrefixCredential   Prefix = "cred"
 	PrefixSource       Prefix = "src"
+	PrefixSchedule     Prefix = "sched"
 	PrefixFlow         Prefix = "flow"
 	PrefixEvent        Prefix = "evt"
 	PrefixRun          Prefix = "run"

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/tenonhq/tenon/schema/seal"
 )
@@ -63,8 +64,10 @@ type Event struct {
 	// authorization and cookies.
 	Headers     map[string]string `json:"headers,omitempty"`
 	ContentType string            `json:"content_type,omitempty"`
-	// Source is the id of the source of a webhook.
+	// Source is the id of the source of a webhook, or of a schedule.
 	Source string `json:"source,omitempty"`
+	// Due is the time that a schedule fired for.
+	Due time.Time `json:"due,omitzero"`
 }
 
 // Input is the raw input of the run that the event starts.

@@ -130,7 +130,8 @@ func (t *txn) setState(org, state string) error {
 	})
 }
 
-// remove takes away what leads to the organization: its keys and its routes.
+// remove takes away what leads to the organization: its keys, its routes and the
+// timers of its schedules.
 func (t *txn) remove(org string) error {
 	db, ctx := t.Write()
 	for _, model := range []any{(*Key)(nil), (*Route)(nil)} {
@@ -139,5 +140,6 @@ func (t *txn) remove(org string) error {
 			return err
 		}
 	}
-	return nil
+	_, _, err := t.Exec("DELETE FROM timers WHERE organization = ?", org)
+	return err
 }

@@ -54,7 +54,9 @@ func (c *Control) AcceptRestore(ctx context.Context, p audit.Checkpoint, a Audit
 			return err
 		}
 		return t.change(func(db bun.IDB) query {
-			return db.NewUpdate().Model((*CellRow)(nil)).Set("asleep = ?", false).Where("organization = ?", p.Organization)
+			return db.NewUpdate().Model((*CellRow)(nil)).Set("asleep = ?", false).
+				// What the databases hold of schedules is another than what it was.
+				Set("sweep_at = ?", 1).Where("organization = ?", p.Organization)
 		})
 	})
 }

@@ -107,10 +107,22 @@ func (d *Door) GetSource(ctx context.Context, id string) (Source, error) {
 	})
 }
 
-// ListSources lists the sources of a namespace, newest first, without deleted ones.
+// ListSources lists the webhook sources of a namespace, newest first, without
+// deleted ones.
 func (d *Door) ListSources(ctx context.Context, namespace string) ([]Source, error) {
 	return many[Source](ctx, d.s.Bun(), "sources", func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("namespace = ? AND state <> ?", namespace, SourceDeleted).Order("id DESC")
+		return q.Where("namespace = ? AND state <> ? AND verifier <> ?", namespace, SourceDeleted, VerifierClock).Order("id DESC")
+	})
+}
+
+// ListSchedules lists the schedules of a namespace, or, with an empty one, of all
+// of them, newest first, without deleted ones.
+func (d *Door) ListSchedules(ctx context.Context, namespace string) ([]Source, error) {
+	return many[Source](ctx, d.s.Bun(), "schedules", func(q *bun.SelectQuery) *bun.SelectQuery {
+		if namespace != "" {
+			q = q.Where("namespace = ?", namespace)
+		}
+		return q.Where("state <> ? AND verifier = ?", SourceDeleted, VerifierClock).Order("id DESC")
 	})
 }
 
@@ -129,12 +141,13 @@ func (d *Door) SetSourceState(ctx context.Context, namespace, id, state string, 
 	})
 }
 
-// SetSourceConfig replaces the sealed description of a source; was is the
-// source as it was read. CodeConflict means that it was changed since.
-func (d *Door) SetSourceConfig(ctx context.Context, was Source, sealed []byte, a AuditDraft) error {
+// ChangeSource replaces the sealed description of a source, and its state; was is
+// the source as it was read. CodeConflict means that it was changed since.
+func (d *Door) ChangeSource(ctx context.Context, was, to Source, a AuditDraft) error {
+	stamp(&to.UpdatedAt)
 	return d.s.w.do(ctx, "change the source", func(t *txn) error {
-		n, _, err := t.Exec("UPDATE sources SET config_sealed = ?, updated_at = ? WHERE id = ? AND config_sealed = ? AND state <> ?",
-			blob(sealed), now(), was.ID, blob(was.ConfigSealed), SourceDeleted)
+		n, _, err := t.Exec("UPDATE sources SET config_sealed = ?, state = ?, updated_at = ? WHERE id = ? AND config_sealed = ? AND state = ?",
+			blob(to.ConfigSealed), to.State, to.UpdatedAt, was.ID, blob(was.ConfigSealed), was.State)
 		if err != nil {
 			return err
 		}

@@ -8,13 +8,13 @@ import (
 
 // Stopped is what StopEverything stopped: ids.
 type Stopped struct {
-	Flows, Sources []string
+	Flows, Sources, Schedules []string
 	// Credentials are the connections whose credentials were ended.
 	Credentials []string
 }
 
 // Empty tells whether there was nothing left to stop.
-func (s Stopped) Empty() bool { return len(s.Flows)+len(s.Sources)+len(s.Credentials) == 0 }
+func (s Stopped) Empty() bool { return len(s.Flows)+len(s.Sources)+len(s.Schedules)+len(s.Credentials) == 0 }
 
 // StopEverything pauses every flow, suspends every source and ends every
 // credential of the cell, in one transaction: the first effect that is not
@@ -47,8 +47,12 @@ func (d *Door) StopEverything(ctx context.Context, a AuditDraft, revocation func
 			t.audit(AuditDraft{Actor: a.Actor, Action: "flow.pause", Target: f.ID, Namespace: f.Namespace})
 		}
 		for _, s := range sources {
-			stopped.Sources = append(stopped.Sources, s.ID)
-			t.audit(AuditDraft{Actor: a.Actor, Action: "source.suspend", Target: s.ID, Namespace: s.Namespace})
+			list, action := &stopped.Sources, "source.suspend"
+			if s.Verifier == VerifierClock {
+				list, action = &stopped.Schedules, "schedule.update"
+			}
+			*list = append(*list, s.ID)
+			t.audit(AuditDraft{Actor: a.Actor, Action: action, Target: s.ID, Namespace: s.Namespace})
 		}
 		if err := t.stop((*Flow)(nil), FlowActive, FlowPaused, len(flows)); err != nil {
 			return err

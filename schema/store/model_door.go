@@ -105,6 +105,10 @@ type FlowVersion struct {
 	CreatedAt time.Time
 }
 
+// VerifierClock stands in the row of a schedule, which is a source whose sender
+// is the platform's own clock: nothing from outside is admitted (invariant 5).
+const VerifierClock = "clock"
+
 // Source receives the events of one sender for one flow.
 type Source struct {
 	ID           string `bun:",pk"`

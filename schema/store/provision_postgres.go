@@ -26,6 +26,9 @@ const lockRights int64 = 0x74656e6f6e10
 // in the queue.
 const concurrently = "XX000"
 
+// forbidden is what it says to who may not do something.
+const forbidden = "42501"
+
 // names are the database and the roles of one cell.
 type names struct{ database, api, cell string }
 
@@ -199,8 +202,17 @@ func grants(chain string, n names) []string {
 func deprovisionPostgres(ctx context.Context, adminURL, org string) error {
 	n := namesOf(org)
 	err := asAdmin(ctx, adminURL, func(db *sql.DB) error {
+		drop := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(n.database)
+		_, err := db.ExecContext(ctx, drop+" WITH (FORCE)")
+		if hasState(err, forbidden) {
+			// An administrator that is no superuser may not end a session that cleans up,
+			// and without force the server waits for it.
+			_, err = db.ExecContext(ctx, drop)
+		}
+		if err != nil {
+			return err
+		}
 		for _, drop := range []string{
-			"DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(n.database) + " WITH (FORCE)",
 			"DROP ROLE IF EXISTS " + pq.QuoteIdentifier(n.api),
 			"DROP ROLE IF EXISTS " + pq.QuoteIdentifier(n.cell),
 		} {

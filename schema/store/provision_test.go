@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -201,4 +202,31 @@ func TestProvisionFromSeveralDatabases(t *testing.T) {
 		}
 		wg.Wait()
 	}
+}
+
+// A server without a session left is waited for: others end theirs.
+func TestACrowdedServer(t *testing.T) {
+	b := storetest.PostgreSQL(t)
+	_, made := b.Provision(t)
+	u, err := url.Parse(made.Cell.Work)
+	require.NoError(t, err)
+	_, err = dial(t, b.Admin.PostgresURL, "public").ExecContext(t.Context(), `ALTER ROLE "`+u.User.Username()+`" CONNECTION LIMIT 4`)
+	require.NoError(t, err)
+	others := make([]*sql.Conn, 4)
+	pool := dial(t, made.Cell.Work, "work")
+	for i := range others {
+		others[i], err = pool.Conn(t.Context())
+		require.NoError(t, err)
+	}
+	_, err = dial(t, made.Cell.Work, "work").Conn(t.Context())
+	require.ErrorContains(t, err, "53300")
+	time.AfterFunc(200*time.Millisecond, func() {
+		for _, c := range others {
+			_ = c.Close()
+		}
+		_ = pool.Close()
+	})
+	c, err := store.OpenCell(t.Context(), made.Cell, store.SideCell)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
 }

@@ -78,3 +78,25 @@ func TestACellSleepsAndWakes(t *testing.T) {
 		})
 	}
 }
+
+// TestACellWakesForItsSchedule leaves a cell asleep, without a process, until its
+// schedule is due, again and again: each time makes one bill.
+func TestACellWakesForItsSchedule(t *testing.T) {
+	t.Parallel()
+	for _, db := range databases() {
+		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t, append(db.env(t), "TENON_CELL_IDLE=1s")...)
+			p.start(t)
+			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
+			p.sleeps(t)
+			s.must(t, http.MethodPost, "/v1/schedules", 201, map[string]any{
+				"name": "often", "flow": "now", "every": 10, "input": map[string]any{"id": "timed"},
+			}, nil)
+			s.reach(t, 30*time.Second, "completed", 1)
+			p.sleeps(t)
+			s.reach(t, 30*time.Second, "completed", 2)
+			s.bills(t, "timed", "timed")
+		})
+	}
+}

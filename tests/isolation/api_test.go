@@ -19,7 +19,7 @@ import (
 // neither here nor in plain fails the walk: it must be said which it is.
 var prefixes = map[string]schema.Prefix{
 	"organization": schema.PrefixOrganization, "namespace": schema.PrefixNamespace, "X-Namespace": schema.PrefixNamespace,
-	"connection": schema.PrefixConnection, "flow": schema.PrefixFlow, "source": schema.PrefixSource, "secret": schema.PrefixSecret,
+	"connection": schema.PrefixConnection, "flow": schema.PrefixFlow, "source": schema.PrefixSource, "schedule": schema.PrefixSchedule, "secret": schema.PrefixSecret,
 	"event": schema.PrefixEvent, "events": schema.PrefixEvent, "run": schema.PrefixRun, "effect": schema.PrefixEffect, "key": schema.PrefixKey,
 }
 
@@ -29,6 +29,7 @@ var plain = strings.Fields(`version limit after since until action actor target 
 Content-Type connector idempotency_header lookup name rotation_days settings use rotate_by sealed values document input kind
 permissions expires_at reason outcome output plaintext_credentials hmac identity mtls order secrets tolerance topics url
 verifier verify_token retire_others effects from to retention_days
+cron timezone every catch_up overlap
 max_concurrent_calls max_concurrent_runs throttle_patience uncertain`)
 
 // bodies are requests that only their identifiers can get refused.
@@ -41,6 +42,8 @@ var bodies = map[string]string{
 	"put-credential":    `{"values":{"token":"x"}}`,
 	"create-source":     `{"name":"next","flow":"FLOW"}`,
 	"update-source":     `{"state":"suspended"}`,
+	"create-schedule":   `{"name":"next","flow":"FLOW","cron":"@yearly"}`,
+	"update-schedule":   `{"state":"suspended"}`,
 	"add-source-secret": `{}`,
 	"deploy-flow":       strings.ReplaceAll(document, "billing", "smuggled"),
 	"update-flow":       `{"state":"paused"}`,

@@ -195,6 +195,8 @@ func (o *tenant) space(name string) space {
 	var secrets struct{ Items []struct{ ID string } }
 	s.must(http.StatusOK, s.call("GET", "/v1/sources/"+made.ID+"/secrets", o.key, "", in), &secrets)
 	n.ids["secret"] = secrets.Items[0].ID
+	s.must(http.StatusCreated, s.call("POST", "/v1/schedules", o.key, `{"name":"yearly","flow":"billing","cron":"@yearly"}`, in), &made)
+	n.ids["schedule"] = made.ID
 	var accepted struct{ Event string }
 	s.must(http.StatusAccepted, s.call("POST", "/v1/flows/billing/runs", o.key, `{"input":{}}`, in), &accepted)
 	n.ids["event"], n.ids["events"] = accepted.Event, accepted.Event

@@ -19,8 +19,8 @@ import (
 )
 
 // IdleTime is how long an unused connection stays open: a thousand cells may
-// be open at a time, most of them silent.
-const IdleTime = 30 * time.Second
+// be open at a time, most of them silent, on a server that has few sessions.
+const IdleTime = 10 * time.Second
 
 // Options say what to open.
 type Options struct {
@@ -139,7 +139,7 @@ func (d *DB) openPostgres(o Options) error {
 		// Its text may quote the URL, and with it a password.
 		return schema.Errorf(schema.CodeInvalid, "the PostgreSQL URL is not valid")
 	}
-	p := sql.OpenDB(connector)
+	p := sql.OpenDB(patient{connector})
 	p.SetMaxOpenConns(4)
 	p.SetMaxIdleConns(4)
 	p.SetConnMaxIdleTime(IdleTime)

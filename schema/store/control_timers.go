@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+)
+
+// Timer is when a schedule is next looked at. What it does stands in its cell:
+// this row is made from that one, and is right again after the next look.
+type Timer struct {
+	Schedule     string
+	Organization string
+	// Made is when the schedule's row was written that Due was made from.
+	Made time.Time
+	// Due is the time that it fires for next; the zero time while that is not known.
+	Due time.Time
+	// Look is when it is looked at. While it is claimed, that is when the claim ends.
+	Look time.Time
+	// Event is the last event that it made.
+	Event string
+}
+
+const timerColumns = "timers.schedule, timers.organization, timers.made_at, timers.due_at, timers.look_at, timers.event"
+
+func scanTimer(row scanner) (Timer, error) {
+	var t Timer
+	var made, due, look int64
+	err := row.Scan(&t.Schedule, &t.Organization, &made, &due, &look, &t.Event)
+	t.Made, t.Due, t.Look = fromMicros(made), fromMicros(due), fromMicros(look)
+	return t, err
+}
+
+// ExpectTimer has a schedule looked at by a time whatever happens until then: it
+// is called before a schedule is changed, so that a change whose timer is never
+// set does not stay unknown.
+func (c *Control) ExpectTimer(ctx context.Context, org, schedule string, by time.Time) error {
+	return c.s.w.do(ctx, "expect the timer", func(t *txn) error {
+		_, _, err := t.Exec("INSERT INTO timers (schedule, organization, made_at, due_at, look_at, event) VALUES (?, ?, 0, 0, ?, '') "+
+			"ON CONFLICT (schedule) DO UPDATE SET look_at = excluded.look_at WHERE timers.look_at > excluded.look_at", schedule, org, micros(by))
+		return err
+	})
+}
+
+// SetTimer sets when a schedule is due next, by its row that was written at made.
+// It ends what claim there is.
+func (c *Control) SetTimer(ctx context.Context, org, schedule string, made, due time.Time) error {
+	return c.s.w.do(ctx, "set the timer", func(t *txn) error {
+		_, _, err := t.Exec("INSERT INTO timers (schedule, organization, made_at, due_at, look_at, event) VALUES (?, ?, ?, ?, ?, '') "+
+			"ON CONFLICT (schedule) DO UPDATE SET made_at = excluded.made_at, due_at = excluded.due_at, look_at = excluded.look_at",
+			schedule, org, micros(made), micros(due), micros(due))
+		return err
+	})
+}
+
+// ClaimTimer gives the caller the schedule whose look is due for longest, or nil.
+// Nobody else is given it before until. Schedules of organizations that are not
+// active wait.
+func (c *Control) ClaimTimer(ctx context.Context, now, until time.Time) (claimed *Timer, err error) {
+	err = c.s.w.do(ctx, "claim a timer", func(t *txn) error {
+		claimed = nil
+		var found Timer
+		var made, due, look int64
+		err := t.QueryRow("SELECT "+timerColumns+" FROM timers JOIN cells ON cells.organization = timers.organization "+
+			"WHERE timers.look_at <= ? AND cells.state = ? ORDER BY timers.look_at LIMIT 1", []any{micros(now), CellActive},
+			&found.Schedule, &found.Organization, &made, &due, &look, &found.Event)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		n, _, err := t.Exec("UPDATE timers SET look_at = ? WHERE schedule = ? AND look_at = ?", micros(until), found.Schedule, look)
+		if err != nil || n == 0 {
+			return err
+		}
+		found.Made, found.Due, found.Look = fromMicros(made), fromMicros(due), fromMicros(micros(until))
+		claimed = &found
+		return nil
+	})
+	return claimed, err
+}
+
+// MoveTimer sets a timer that the caller has claimed, claimed as it was given;
+// all but its names may change. CodeConflict means that the claim is the
+// caller's no more.
+func (c *Control) MoveTimer(ctx context.Context, claimed, to Timer) error {
+	return c.s.w.do(ctx, "move the timer", func(t *txn) error {
+		n, _, err := t.Exec("UPDATE timers SET made_at = ?, due_at = ?, look_at = ?, event = ? WHERE schedule = ? AND look_at = ?",
+			micros(to.Made), micros(to.Due), micros(to.Look), to.Event, claimed.Schedule, micros(claimed.Look))
+		if err == nil && n == 0 {
+			t.Writes--
+			return schema.Errorf(schema.CodeConflict, "the timer was set by somebody else in the meantime")
+		}
+		return err
+	})
+}
+
+// EndTimer ends the looks at a schedule that the caller has claimed. It does
+// nothing when the claim is the caller's no more: the timer was set anew.
+func (c *Control) EndTimer(ctx context.Context, claimed Timer) error {
+	return c.s.w.do(ctx, "end the timer", func(t *txn) error {
+		_, _, err := t.Exec("DELETE FROM timers WHERE schedule = ? AND look_at = ?", claimed.Schedule, micros(claimed.Look))
+		return err
+	})
+}
+
+// NextTimer is when the first look is due; the zero time for none.
+func (c *Control) NextTimer(ctx context.Context) (time.Time, error) {
+	rows, err := c.s.Query(ctx, "SELECT timers.look_at FROM timers JOIN cells ON cells.organization = timers.organization "+
+		"WHERE cells.state = ? ORDER BY timers.look_at LIMIT 1", CellActive)
+	all, err := collect("find the next timer", rows, err, func(row scanner) (int64, error) {
+		var at int64
+		return at, row.Scan(&at)
+	})
+	if err != nil || len(all) == 0 {
+		return time.Time{}, err
+	}
+	return fromMicros(all[0]), nil
+}
+
+// ListTimers lists the timers of an organization.
+func (c *Control) ListTimers(ctx context.Context, org string) ([]Timer, error) {
+	rows, err := c.s.Query(ctx, "SELECT "+timerColumns+" FROM timers WHERE organization = ?", org)
+	return collect("list the timers", rows, err, scanTimer)
+}
