@@ -21,7 +21,7 @@ import (
 // attempt is one invocation of a connector's action, with what its requests tell.
 type attempt struct {
 	e *Executor
-	// st is nil for a test call, which belongs to no run.
+	// st is nil for a test call and for an alert, which belong to no run.
 	st   *runState
 	conn connection
 	// version is set for a test call: the version that it tests.
@@ -55,7 +55,7 @@ type attempt struct {
 	tally    tally
 	// throttled: the last answer asks to be left alone.
 	throttled bool
-	// statuses are those of the answers to a test call, denied the first error
+	// statuses are those of the answers to a call without a run, denied the first error
 	// that kept a request of it from being answered.
 	statuses []int
 	denied   error
@@ -198,13 +198,16 @@ func (a *attempt) intend(ctx context.Context) error {
 
 // used records that the credential was opened, once per attempt: in the
 // transaction of the intent when there is one, else in the step's (invariant 8).
-// That of a test call is its caller's to record.
+// That of a call without a run is its caller's to record.
 func (a *attempt) used() {
 	a.e.custody.touch(a.conn.row)
-	if a.opened || a.st == nil {
+	if a.opened {
 		return
 	}
 	a.opened = true
+	if a.st == nil {
+		return
+	}
 	a.st.mu.Lock()
 	defer a.st.mu.Unlock()
 	a.st.audit = append(a.st.audit, store.AuditDraft{

@@ -96,6 +96,7 @@ func (c *custodian) change(ctx context.Context, connection, namespace string, se
 	if err != nil {
 		return err
 	}
+	was := k.Suspension
 	audit, changed := change(&k)
 	if !changed && seq == 0 {
 		return nil
@@ -107,6 +108,9 @@ func (c *custodian) change(ctx context.Context, connection, namespace string, se
 	row := store.Custody{
 		Connection: connection, Namespace: namespace,
 		RecordSealed: c.e.cfg.Data.Seal(place.Custody(c.e.cfg.Organization, connection), plain),
+	}
+	if k.Suspension != nil && (was == nil || was.Version < k.Suspension.Version) {
+		row.Alerts = []store.Alert{alertOf(store.AlertSuspended, namespace, connection, "")}
 	}
 	if seq > 0 {
 		err = c.e.cfg.Cell.Work().ApplyCustody(ctx, seq, row, audit...)
@@ -120,6 +124,9 @@ func (c *custodian) change(ctx context.Context, connection, namespace string, se
 	c.known[connection] = k
 	c.mu.Unlock()
 	c.raise(map[string]config.Floor{connection: k.Known()})
+	if len(row.Alerts) > 0 {
+		c.e.cfg.Alerted()
+	}
 	return nil
 }
 

@@ -56,6 +56,8 @@ type Config struct {
 	// Requeue hands a run back to the relay, which gives it a new carrier that
 	// walks it again from the journal.
 	Requeue func(run string)
+	// Alerted tells that there is an alert to send.
+	Alerted func()
 	// Ended tells that this process works on a run no more.
 	Ended func(run string)
 }

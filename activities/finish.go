@@ -96,11 +96,24 @@ func (e *Executor) finish(ctx context.Context, st *runState, req task.FinishRequ
 			Actor: st.run.ID, Action: "effect.uncertain", Target: ef.ID, Namespace: st.run.Namespace,
 		})
 	}
+	if len(c.Effects) > 0 {
+		c.Alerts = append(c.Alerts, alertOf(store.AlertUncertain, st.run.Namespace, st.run.Flow, st.run.ID))
+	}
 	c.Audit = append(c.Audit, store.AuditDraft{
 		Actor: st.run.ID, Action: "run." + end.State, Target: st.run.ID, Namespace: st.run.Namespace,
 	})
+	if end.State == store.RunFailed {
+		failed, err := e.failed(ctx, st.run)
+		if err != nil {
+			return err
+		}
+		c.Alerts = append(c.Alerts, failed...)
+	}
 	if err := e.commit(ctx, st, c); err != nil {
 		return err
+	}
+	if len(c.Alerts) > 0 {
+		e.cfg.Alerted()
 	}
 	crash.At(crash.RunFinished)
 	e.drop(st)

@@ -206,6 +206,7 @@ func (r *rig) process() *process {
 			defer p.mu.Unlock()
 			p.requeued = append(p.requeued, run)
 		},
+		Alerted: func() {},
 		Ended: func(string) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

@@ -185,11 +185,13 @@ func (e *Executor) park(ctx context.Context, st *runState, ef store.Effect) erro
 		Effects: []store.Effect{ef},
 		End:     &store.RunEnd{State: store.RunUncertain, ErrorType: "uncertain", At: e.now()},
 		Audit:   []store.AuditDraft{{Actor: st.run.ID, Action: "run.uncertain", Target: ef.ID, Namespace: st.run.Namespace}},
+		Alerts:  []store.Alert{alertOf(store.AlertUncertain, st.run.Namespace, st.run.Flow, st.run.ID)},
 	})
 	if err != nil {
 		return err
 	}
 	crash.At(crash.RunParked)
+	e.cfg.Alerted()
 	e.cfg.Logger.WarnContext(ctx, "a run stopped: it is not known whether an effect happened", "run", st.run.ID, "effect", ef.ID)
 	e.drop(st)
 	return errStopped

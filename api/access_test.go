@@ -32,6 +32,7 @@ func (p *platform) estate(name string) *estate {
 	e.ids["flow"] = o.deploy(billing)
 	e.ids["source"], _ = o.source("shop", "billing")
 	e.ids["schedule"] = o.schedule(`{"name":"yearly","flow":"billing","cron":"@yearly"}`).ID
+	p.must(http.StatusOK, p.call("PUT", "/v1/alerts/target", o.bound, `{"connection":"books","path":"/alerts"}`), nil)
 	var accepted struct{ Event string }
 	p.must(http.StatusAccepted, p.call("POST", "/v1/flows/billing/runs", o.bound, `{"input":{}}`), &accepted)
 	e.ids["event"] = accepted.Event
@@ -98,6 +99,7 @@ func body(id string) string {
 		"create-source":       `{"name":"next","flow":"billing"}`,
 		"create-schedule":     `{"name":"next","flow":"billing","cron":"@yearly"}`,
 		"update-schedule":     `{"state":"active"}`,
+		"put-alert-target":    `{"connection":"books","path":"/alerts"}`,
 		"deploy-flow":         `{"document":{}}`,
 		"start-run":           `{"input":1}`,
 		"cancel-run":          `{}`,

@@ -103,6 +103,17 @@ func (p *platform) acts(o *tenant) map[string]func() act {
 		"delete-schedule": func() act {
 			return p.by(o.bound, "DELETE", "/v1/schedules/"+o.schedule(`{"name":"`+fresh()+`","flow":"billing","cron":"@yearly"}`).ID, "")
 		},
+		"put-alert-target": func() act {
+			return p.by(o.bound, "PUT", "/v1/alerts/target", `{"connection":"`+o.connection(fresh(), "bearer")+`","path":"/alerts"}`)
+		},
+		"test-alert": func() act {
+			p.must(http.StatusOK, p.call("PUT", "/v1/alerts/target", o.bound, `{"connection":"`+o.connection(fresh(), "bearer")+`","path":"/alerts"}`), nil)
+			return p.by(o.bound, "POST", "/v1/alerts/test", "")
+		},
+		"delete-alert-target": func() act {
+			p.must(http.StatusOK, p.call("PUT", "/v1/alerts/target", o.bound, `{"connection":"`+o.connection(fresh(), "bearer")+`","path":"/alerts"}`), nil)
+			return p.by(o.bound, "DELETE", "/v1/alerts/target", "")
+		},
 		"add-source-secret": func() act {
 			id, _ := source()
 			return p.by(o.bound, "POST", "/v1/sources/"+id+"/secrets", `{}`)

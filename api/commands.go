@@ -18,7 +18,7 @@ import (
 // Commanded says that a command is on disk and will be carried out.
 type Commanded struct {
 	Command string `json:"command" doc:"Id of the command."`
-	Run     string `json:"run"`
+	Run     string `json:"run,omitempty"`
 }
 
 type commandRun struct {

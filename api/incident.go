@@ -26,7 +26,7 @@ type Revoked struct {
 
 // Rotate is one secret that another system knows too.
 type Rotate struct {
-	Kind      string    `json:"kind" enum:"connection,source" doc:"connection: a credential of ours there; source: a secret that its sender signs with."`
+	Kind      string    `json:"kind" enum:"connection,source,alerts" doc:"connection: a credential of ours there; source: a secret that its sender signs with; alerts: one that ours are signed with."`
 	ID        string    `json:"id"`
 	Namespace string    `json:"namespace" doc:"Name of the namespace."`
 	Name      string    `json:"name"`
@@ -167,6 +167,14 @@ func (c *caller) rotations(ctx context.Context) ([]Rotate, error) {
 		}
 		for _, row := range sources {
 			out = append(out, Rotate{Kind: "source", ID: row.ID, Namespace: ns.Name, Name: row.Name, SavedAt: row.CreatedAt})
+		}
+		target, err := c.cell.Door().GetAlertTarget(ctx, ns.ID)
+		switch {
+		case schema.CodeOf(err) == schema.CodeNotFound:
+		case err != nil:
+			return nil, err
+		default:
+			out = append(out, Rotate{Kind: "alerts", ID: ns.ID, Namespace: ns.Name, Name: "alerts", SavedAt: target.UpdatedAt})
 		}
 	}
 	return out, nil

@@ -54,7 +54,7 @@ func TestRevokeEverything(t *testing.T) {
 		require.Equal(t, []string{o.ids["flow"]}, done.Flows)
 		require.Equal(t, []string{o.ids["source"]}, done.Sources)
 		require.Equal(t, []string{o.ids["schedule"]}, done.Schedules)
-		require.Len(t, done.Rotate, 2)
+		require.Len(t, done.Rotate, 3)
 		rotate := done.Rotate[slices.IndexFunc(done.Rotate, func(r api.Rotate) bool { return r.Kind == "connection" })]
 		require.Equal(t, "books", rotate.Name)
 		require.Equal(t, "http", rotate.Connector)
@@ -92,7 +92,7 @@ func TestRevokeEverything(t *testing.T) {
 		require.Len(t, done.Keys, 1)
 		require.Empty(t, done.Credentials)
 		require.Equal(t, []string{o.ids["flow"]}, done.Flows)
-		require.Len(t, done.Rotate, 2, "what the other systems know stays on the list")
+		require.Len(t, done.Rotate, 3, "what the other systems know stays on the list")
 
 		// On the record, in both logs, and the cell is told of the credential.
 		door := p.cells[o.org].Door()

@@ -30,6 +30,8 @@ const (
 	RunsRead          Permission = "runs:read"
 	RunsWrite         Permission = "runs:write"
 	EventsRead        Permission = "events:read"
+	AlertsRead        Permission = "alerts:read"
+	AlertsWrite       Permission = "alerts:write"
 	AuditRead         Permission = "audit:read"
 )
 
@@ -38,7 +40,8 @@ func Permissions() []Permission {
 	return []Permission{
 		OrganizationRead, OrganizationWrite, NamespacesRead, NamespacesWrite, KeysRead, KeysWrite,
 		ConnectionsRead, ConnectionsWrite, CredentialsWrite, SourcesRead, SourcesWrite,
-		SchedulesRead, SchedulesWrite, FlowsRead, FlowsWrite, RunsRead, RunsWrite, EventsRead, AuditRead,
+		SchedulesRead, SchedulesWrite, FlowsRead, FlowsWrite, RunsRead, RunsWrite, EventsRead, AlertsRead, AlertsWrite,
+		AuditRead,
 	}
 }
 

@@ -109,6 +109,7 @@ func (s *Server) register() {
 	s.registerEvents()
 	s.registerRuns()
 	s.registerCommands()
+	s.registerAlerts()
 	s.registerAudit()
 	s.registerActs()
 	s.registerCodec()

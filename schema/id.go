@@ -30,6 +30,7 @@ const (
 	PrefixHost         Prefix = "host"
 	PrefixRotation     Prefix = "rot"
 	PrefixSecret       Prefix = "secret"
+	PrefixAlert        Prefix = "alert"
 )
 
 // NewID makes a new identifier, such as "org_01h455vb4pex5vsknk084sn02q": a

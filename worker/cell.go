@@ -124,7 +124,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 		// A host that is gone has the next process tell its host again.
 		Raised:    func(known map[string]config.Floor) { _ = line.Send(Report{Floors: known}) },
 		Evaluator: eval, Connectors: pool, Broker: broker.New(broker.Config{MaxIdle: keptConnections}),
-		Logger: logger, Requeue: func(run string) { r.again(run) }, Ended: r.ended,
+		Logger: logger, Requeue: func(run string) { r.again(run) }, Ended: r.ended, Alerted: r.alerted,
 	})
 
 	if err := r.executor.CompareFloors(ctx); err != nil {
@@ -160,6 +160,7 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 	var beside sync.WaitGroup
 	beside.Go(func() { custody.run(relaying) })
 	beside.Go(func() { r.removeRuns(relaying) })
+	beside.Go(func() { r.tellAlerts(relaying) })
 	defer func() {
 		cancel()
 		beside.Wait()

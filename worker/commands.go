@@ -43,8 +43,11 @@ type change struct {
 }
 
 func (r *relay) apply(ctx context.Context, c store.Command) error {
-	if c.Kind == config.CommandCredential {
+	switch c.Kind {
+	case config.CommandCredential:
 		return r.told(ctx, c)
+	case config.CommandAlert:
+		return r.testAlert(ctx, c)
 	}
 	run, _, effects, err := r.cell.Work().LoadRun(ctx, c.Run)
 	missing := schema.CodeOf(err) == schema.CodeNotFound

@@ -64,12 +64,13 @@ func (r *relay) doze(ctx context.Context) {
 func (r *relay) busy() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.shares.open)+len(r.lost)+len(r.unstarted) > 0 || r.down.Load() || r.sealing()
+	return len(r.shares.open)+len(r.lost)+len(r.unstarted) > 0 || r.down.Load() || r.sealing() || r.telling.Load()
 }
 
 // nothing looks whether the cell has nothing to do: no event and no command
-// unread, no run but those whose carriers wait for nothing but a timer that is
-// some time off. wakeAt is when the first of them is due; nil for none.
+// unread, no alert to send, no run but those whose carriers wait for nothing but a
+// timer that is some time off. wakeAt is when the first of them is due; nil for
+// none.
 func (r *relay) nothing(ctx context.Context) (idle bool, wakeAt *time.Time, err error) {
 	if pending, err := r.pending(ctx); err != nil || pending {
 		return false, nil, err
@@ -77,12 +78,18 @@ func (r *relay) nothing(ctx context.Context) (idle bool, wakeAt *time.Time, err 
 	if more, err := r.mayStart(ctx); err != nil || more {
 		return false, nil, err
 	}
+	if wakeAt, err = r.cell.Work().NextAlert(ctx); err != nil {
+		return false, nil, err
+	}
+	soon := time.Now().Add(shortestSleep)
+	if wakeAt != nil && wakeAt.Before(soon) {
+		return false, nil, nil
+	}
 	open, err := r.cell.Work().OpenRuns(ctx)
 	if err != nil {
 		return false, nil, err
 	}
 	carriers := make(map[string]bool, len(open))
-	soon := time.Now().Add(shortestSleep)
 	for _, run := range open {
 		if run.State != store.RunWaiting || run.DueAt == nil || run.DueAt.Before(soon) {
 			return false, nil, nil

@@ -42,6 +42,9 @@ type relay struct {
 	logger       *slog.Logger
 
 	bell chan struct{}
+	// raised tells of an alert to send, telling while one may be.
+	raised  chan struct{}
+	telling atomic.Bool
 	// down says that the engine did not take the last carriers: nothing more is
 	// taken from the inbox until it does, so that what piles up stays there.
 	down     atomic.Bool
@@ -70,7 +73,7 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 	}
 	return &relay{
 		organization: organization, cell: cell, data: data, engine: engine, logger: logger,
-		bell: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
+		bell: make(chan struct{}, 1), raised: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
 		shares: newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
 	}
 }

@@ -56,7 +56,7 @@ func newBench(t *testing.T) *bench {
 	r.executor = activities.New(activities.Config{
 		Organization: org, Owner: "test", Cell: cell, Data: data, Logger: r.logger,
 		Raised:  func(map[string]config.Floor) {},
-		Requeue: func(run string) { r.again(run) }, Ended: r.ended,
+		Requeue: func(run string) { r.again(run) }, Ended: r.ended, Alerted: r.alerted,
 	})
 	return &bench{relay: r, api: api, log: log, namespace: ns.ID}
 }
@@ -205,4 +205,36 @@ func TestTroublesAreToldOnce(t *testing.T) {
 	require.True(t, tr.about(t.Context(), "do it", nil))
 	require.True(t, tr.about(t.Context(), "do it", nil))
 	require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+}
+
+// TestACellWithAnAlertToSend: one that is due keeps it awake, and one that is to be
+// tried again later says when it must wake.
+func TestACellWithAnAlertToSend(t *testing.T) {
+	b := newBench(t)
+	work := b.cell.Work()
+	require.NoError(t, work.PutCustody(t.Context(), store.Custody{Connection: "con_1", Namespace: b.namespace, Alerts: []store.Alert{
+		{ID: "alert_1", Namespace: b.namespace, Kind: store.AlertSuspended, Subject: "con_1"},
+	}}))
+	idle, _, err := b.nothing(t.Context())
+	require.NoError(t, err)
+	require.False(t, idle)
+	require.NoError(t, work.PostponeAlert(t.Context(), "alert_1", time.Now().Add(time.Hour)))
+	idle, wakeAt, err := b.nothing(t.Context())
+	require.NoError(t, err)
+	require.True(t, idle)
+	require.WithinDuration(t, time.Now().Add(time.Hour), *wakeAt, time.Minute)
+	// Nobody is to be told: it is over.
+	require.NoError(t, work.PostponeAlert(t.Context(), "alert_1", time.Now()))
+	next, err := b.tellDue(t.Context())
+	require.NoError(t, err)
+	require.Nil(t, next)
+	_, wakeAt, err = b.nothing(t.Context())
+	require.NoError(t, err)
+	require.Nil(t, wakeAt)
+	listed, err := b.api.Work().ListAlerts(t.Context(), b.namespace, store.Page{})
+	require.NoError(t, err)
+	require.Equal(t, store.AlertUnheard, listed[0].State)
+	require.False(t, b.busy())
+	b.alerted()
+	require.True(t, b.busy())
 }

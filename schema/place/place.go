@@ -40,6 +40,11 @@ func Source(org, id string) seal.Place {
 	return seal.Place{Organization: org, Table: "sources", Row: id, Field: "config"}
 }
 
+// AlertTarget is where a namespace's target of alerts (config.AlertTarget) belongs.
+func AlertTarget(org, namespace string) seal.Place {
+	return seal.Place{Organization: org, Table: "alert_targets", Row: namespace, Field: "config"}
+}
+
 // Event is where an event's payload (config.Event) belongs.
 func Event(org, id string) seal.Place {
 	return seal.Place{Organization: org, Table: "events", Row: id, Field: "payload"}

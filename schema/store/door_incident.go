@@ -14,7 +14,9 @@ type Stopped struct {
 }
 
 // Empty tells whether there was nothing left to stop.
-func (s Stopped) Empty() bool { return len(s.Flows)+len(s.Sources)+len(s.Schedules)+len(s.Credentials) == 0 }
+func (s Stopped) Empty() bool {
+	return len(s.Flows)+len(s.Sources)+len(s.Schedules)+len(s.Credentials) == 0
+}
 
 // StopEverything pauses every flow, suspends every source and ends every
 // credential of the cell, in one transaction: the first effect that is not

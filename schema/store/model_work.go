@@ -128,4 +128,6 @@ type RunCommit struct {
 	Effects []Effect
 	End     *RunEnd
 	Audit   []AuditDraft
+	// Alerts are raised when the commit is written.
+	Alerts []Alert
 }

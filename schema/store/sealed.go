@@ -26,6 +26,7 @@ var (
 			row: "t.flow || '/' || CAST(t.version AS TEXT)", field: "'document'",
 		},
 		{table: "sources", column: "config_sealed", key: []string{"id"}, row: "t.id", field: "'config'"},
+		{table: "alert_targets", column: "config_sealed", key: []string{"namespace"}, row: "t.namespace", field: "'config'"},
 		{table: "events", column: "payload_sealed", key: []string{"seq"}, row: "t.id", field: "'payload'"},
 		{table: "commands", column: "args_sealed", key: []string{"seq"}, row: "t.id", field: "'args'"},
 	}

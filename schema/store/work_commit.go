@@ -54,6 +54,9 @@ func (t *txn) commitRuns(items []*RunCommit, errs []error) error {
 		h.apply(c)
 		owners, steps, effects = append(owners, h), append(steps, c.Steps), append(effects, c.Effects)
 		t.audit(c.Audit...)
+		if err := t.alert(c.Alerts...); err != nil {
+			return err
+		}
 	}
 	if err := t.putSteps(owners, steps); err != nil {
 		return err

@@ -14,6 +14,8 @@ type Custody struct {
 	UsedAt *time.Time
 	// RecordSealed is a config.Custody; empty for none.
 	RecordSealed []byte
+	// Alerts are raised when it is written, and not kept here.
+	Alerts []Alert
 }
 
 // CredentialUse says when a connection's credential was opened.
@@ -64,7 +66,7 @@ func (w *Work) PutCustody(ctx context.Context, c Custody, audit ...AuditDraft) e
 			return err
 		}
 		t.audit(audit...)
-		return nil
+		return t.alert(c.Alerts...)
 	})
 }
 
@@ -80,6 +82,9 @@ func (w *Work) ApplyCustody(ctx context.Context, seq int64, c Custody, audit ...
 			return err
 		}
 		t.audit(audit...)
+		if err := t.alert(c.Alerts...); err != nil {
+			return err
+		}
 		return t.advance(CursorCommands, seq)
 	})
 }

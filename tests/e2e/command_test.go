@@ -1,13 +1,21 @@
 package e2e
 
 import (
+	"encoding/pem"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/schema/seal"
 )
 
 // tell sends a command about a run, which must be accepted.
@@ -64,6 +72,7 @@ func TestAnUncertainEffectIsDecided(t *testing.T) {
 	p := newPlatform(t)
 	p.start(t)
 	s := newShop(t, p, ledger.None, map[string]string{"now": billing("")})
+	told := s.pager(t)
 	stuck := func(id string, when ledger.When) (run, effect string) {
 		require.NoError(t, s.books.Control(ledger.Control{Count: 1, Drop: true, When: when}))
 		s.accepted(t, "now", id)
@@ -80,6 +89,11 @@ func TestAnUncertainEffectIsDecided(t *testing.T) {
 	}
 
 	run, effect := stuck("it-happened", ledger.After)
+	eventually(t, 20*time.Second, "somebody is told", func() bool { return len(told()) == 2 })
+	require.Contains(t, told()[0], `"type":"test"`)
+	require.Contains(t, told()[1], `"type":"run.uncertain"`)
+	require.Contains(t, told()[1], run)
+	require.NotContains(t, told()[1], "it-happened")
 	s.tell(t, run, "resolve", map[string]any{"effect": effect, "outcome": "done", "output": map[string]any{"number": "B-1"}})
 	s.becomes(t, run, "completed")
 
@@ -95,4 +109,45 @@ func TestAnUncertainEffectIsDecided(t *testing.T) {
 	s.tell(t, run, "cancel", map[string]any{})
 	s.becomes(t, run, "canceled")
 	s.bills(t, "it-happened", "it-did-not")
+}
+
+// pager has the shop's alerts sent to a server of the test's, which checks their
+// signatures, and refuses the first of them. told lists what it was told.
+func (s *shop) pager(t *testing.T) (told func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var bodies []string
+	var hook *standardwebhooks.Webhook
+	refused := false
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil || hook == nil || hook.Verify(body, r.Header) != nil || !refused {
+			refused = true
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		bodies = append(bodies, string(body))
+	}))
+	t.Cleanup(server.Close)
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	s.must(t, http.MethodPost, "/v1/connections", 201, map[string]any{
+		"name": "pager", "connector": "http", "settings": map[string]any{"base_url": server.URL},
+		"use": seal.Use{Hosts: []string{strings.TrimPrefix(server.URL, "https://")}, Inject: seal.Injection{Scheme: seal.SchemeBearer}, CA: ca},
+	}, nil)
+	s.must(t, http.MethodPut, "/v1/connections/pager/credential", 200, map[string]any{"values": map[string]string{"token": "the-token-of-the-pager"}}, nil)
+	var target struct{ Secret string }
+	s.must(t, http.MethodPut, "/v1/alerts/target", 200, map[string]any{"connection": "pager", "path": "/alerts"}, &target)
+	mu.Lock()
+	hook, _ = standardwebhooks.NewWebhook(target.Secret)
+	mu.Unlock()
+	s.must(t, http.MethodPost, "/v1/alerts/test", 202, nil, nil)
+	told = func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(bodies)
+	}
+	eventually(t, 30*time.Second, "the test alert arrives", func() bool { return len(told()) == 1 })
+	return told
 }

@@ -29,7 +29,7 @@ var plain = strings.Fields(`version limit after since until action actor target 
 Content-Type connector idempotency_header lookup name rotation_days settings use rotate_by sealed values document input kind
 permissions expires_at reason outcome output plaintext_credentials hmac identity mtls order secrets tolerance topics url
 verifier verify_token retire_others effects from to retention_days
-cron timezone every catch_up overlap
+cron timezone every catch_up overlap path kinds
 max_concurrent_calls max_concurrent_runs throttle_patience uncertain`)
 
 // bodies are requests that only their identifiers can get refused.
@@ -44,6 +44,8 @@ var bodies = map[string]string{
 	"update-source":     `{"state":"suspended"}`,
 	"create-schedule":   `{"name":"next","flow":"FLOW","cron":"@yearly"}`,
 	"update-schedule":   `{"state":"suspended"}`,
+	"put-alert-target":  `{"connection":"CONNECTION","path":"/alerts"}`,
+	"test-alert":        ``,
 	"add-source-secret": `{}`,
 	"deploy-flow":       strings.ReplaceAll(document, "billing", "smuggled"),
 	"update-flow":       `{"state":"paused"}`,

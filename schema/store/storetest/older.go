@@ -11,8 +11,7 @@ import (
 func (b Backend) Older(tb testing.TB, made store.Provisioned) {
 	tb.Helper()
 	work := b.Administrator(tb, made, store.ChainWork)
-	// The other index of that migration is made anew by it.
-	for _, statement := range []string{"DROP INDEX runs_waiting", "DELETE FROM schema_versions WHERE version = 8"} {
+	for _, statement := range []string{"DROP TABLE alerts", "DELETE FROM schema_versions WHERE version = 9"} {
 		if _, err := work.ExecContext(tb.Context(), statement); err != nil {
 			tb.Fatalf("take a database back by a version: %v", err)
 		}

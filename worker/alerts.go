@@ -1,0 +1,113 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
+)
+
+const (
+	// alertsAtOnce bounds the alerts of one look.
+	alertsAtOnce = 16
+	// alertPause is before the second attempt of an alert, and doubles up to
+	// alertPauseMost; after alertPatience it is given up.
+	alertPause     = 5 * time.Second
+	alertPauseMost = time.Hour
+	alertPatience  = 3 * 24 * time.Hour
+	// alertsKept is for how long alerts that have ended are listed.
+	alertsKept = 90 * 24 * time.Hour
+)
+
+// alerted tells that there is an alert to send.
+func (r *relay) alerted() {
+	r.telling.Store(true)
+	select {
+	case r.raised <- struct{}{}:
+	default:
+	}
+}
+
+// tellAlerts sends alerts until the context ends: those of the process before,
+// then what is raised, and each again that told nobody. It looks into the database
+// only then, so that a cell at rest asks it nothing.
+func (r *relay) tellAlerts(ctx context.Context) {
+	if err := r.cell.Work().RemoveAlerts(ctx, time.Now().Add(-alertsKept)); err != nil && ctx.Err() == nil {
+		r.logger.WarnContext(ctx, "old alerts could not be removed; the next process tries again", "error", err)
+	}
+	for {
+		r.telling.Store(true)
+		next, err := r.tellDue(ctx)
+		r.telling.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		pause := alertPauseMost
+		switch {
+		case err != nil:
+			r.logger.WarnContext(ctx, "alerts could not be looked for; it is tried again", "error", err)
+			pause = alertPause
+		case next != nil:
+			pause = max(time.Until(*next), 10*time.Millisecond)
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-r.raised:
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+}
+
+// tellDue sends what is due, and returns when something is next.
+func (r *relay) tellDue(ctx context.Context) (*time.Time, error) {
+	for {
+		due, err := r.cell.Work().DueAlerts(ctx, time.Now(), alertsAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		for _, alert := range due {
+			if err := r.tell(ctx, alert); err != nil {
+				return nil, err
+			}
+		}
+		if len(due) < alertsAtOnce {
+			return r.cell.Work().NextAlert(ctx)
+		}
+	}
+}
+
+// tell sends one alert; what came of it is on record.
+func (r *relay) tell(ctx context.Context, alert store.Alert) error {
+	heard, audit, err := r.executor.Tell(ctx, alert)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	next := schema.NewID(schema.PrefixAlert)
+	switch {
+	case err == nil && !heard:
+		return r.cell.Work().EndAlert(ctx, alert, store.AlertUnheard, next)
+	case err == nil:
+		return r.cell.Work().EndAlert(ctx, alert, store.AlertSent, next, audit...)
+	case time.Since(alert.Raised()) > alertPatience:
+		r.logger.ErrorContext(ctx, "an alert told nobody for days and is given up", "alert", alert.ID, "kind", alert.Kind, "subject", alert.Subject, "error", err)
+		return r.cell.Work().EndAlert(ctx, alert, store.AlertGivenUp, next,
+			store.AuditDraft{Actor: "system", Action: "alert.given_up", Target: alert.ID, Namespace: alert.Namespace})
+	}
+	pause := min(alertPause<<min(alert.Attempts, 16), alertPauseMost)
+	r.logger.WarnContext(ctx, "an alert could not be sent and is tried again", "alert", alert.ID, "kind", alert.Kind, "subject", alert.Subject, "after", pause, "error", err)
+	return r.cell.Work().PostponeAlert(ctx, alert.ID, time.Now().Add(pause))
+}
+
+// testAlert raises the alert that somebody asked for.
+func (r *relay) testAlert(ctx context.Context, c store.Command) error {
+	alert := store.Alert{ID: schema.NewID(schema.PrefixAlert), Namespace: c.Namespace, Kind: store.AlertTest, Subject: c.Namespace}
+	err := r.cell.Work().ApplyAlert(ctx, c.Seq, alert,
+		store.AuditDraft{Actor: c.By, Action: "alert.test.applied", Target: alert.ID, Namespace: c.Namespace})
+	if err == nil {
+		r.alerted()
+	}
+	return err
+}
