@@ -202,12 +202,12 @@ func grants(chain string, n names) []string {
 func deprovisionPostgres(ctx context.Context, adminURL, org string) error {
 	n := namesOf(org)
 	err := asAdmin(ctx, adminURL, func(db *sql.DB) error {
-		drop := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(n.database)
-		_, err := db.ExecContext(ctx, drop+" WITH (FORCE)")
+		name := pq.QuoteIdentifier(n.database)
+		_, err := db.ExecContext(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		if hasState(err, forbidden) {
 			// An administrator that is no superuser may not end a session that cleans up,
 			// and without force the server waits for it.
-			_, err = db.ExecContext(ctx, drop)
+			_, err = db.ExecContext(ctx, "DROP DATABASE IF EXISTS "+name)
 		}
 		if err != nil {
 			return err

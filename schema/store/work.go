@@ -93,7 +93,7 @@ func (w *Work) ApplyCommand(
 	ctx context.Context, seq int64, run string, from []string, to string, bump bool, effects []Effect, audit []AuditDraft,
 ) error {
 	return w.s.w.do(ctx, "apply the command", func(t *txn) error {
-		passed, err := t.passed(CursorCommands, seq)
+		passed, err := t.passed(seq)
 		if err != nil || passed {
 			return err
 		}
@@ -129,7 +129,7 @@ func (w *Work) ApplyCommand(
 // audit log.
 func (w *Work) SkipCommand(ctx context.Context, seq int64, audit []AuditDraft) error {
 	return w.s.w.do(ctx, "skip the command", func(t *txn) error {
-		passed, err := t.passed(CursorCommands, seq)
+		passed, err := t.passed(seq)
 		if err != nil || passed {
 			return err
 		}
@@ -138,10 +138,10 @@ func (w *Work) SkipCommand(ctx context.Context, seq int64, audit []AuditDraft) e
 	})
 }
 
-// passed tells whether the cursor is at seq or beyond.
-func (t *txn) passed(name string, seq int64) (bool, error) {
+// passed tells whether the cursor of commands is at seq or beyond.
+func (t *txn) passed(seq int64) (bool, error) {
 	var at int64
-	err := t.QueryRow("SELECT COALESCE(MAX(seq), 0) FROM cursors WHERE name = ?", []any{name}, &at)
+	err := t.QueryRow("SELECT COALESCE(MAX(seq), 0) FROM cursors WHERE name = ?", []any{CursorCommands}, &at)
 	return at >= seq, err
 }
 

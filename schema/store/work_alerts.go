@@ -96,7 +96,7 @@ func (t *txn) alert(alerts ...Alert) error {
 // to seq in the same transaction. A command at or before it changes nothing.
 func (w *Work) ApplyAlert(ctx context.Context, seq int64, a Alert, audit ...AuditDraft) error {
 	return w.s.w.do(ctx, "apply the command", func(t *txn) error {
-		passed, err := t.passed(CursorCommands, seq)
+		passed, err := t.passed(seq)
 		if err != nil || passed {
 			return err
 		}

@@ -74,7 +74,7 @@ func (w *Work) PutCustody(ctx context.Context, c Custody, audit ...AuditDraft) e
 // to seq in the same transaction. A command at or before it changes nothing.
 func (w *Work) ApplyCustody(ctx context.Context, seq int64, c Custody, audit ...AuditDraft) error {
 	return w.s.w.do(ctx, "apply the command", func(t *txn) error {
-		passed, err := t.passed(CursorCommands, seq)
+		passed, err := t.passed(seq)
 		if err != nil || passed {
 			return err
 		}

@@ -34,13 +34,22 @@ func TestNext(t *testing.T) {
 		"a leap day":   {config.Schedule{Cron: "0 0 29 2 *"}, "2096-03-01T00:00:00Z", []string{"2104-02-29T00:00:00Z"}},
 		"a name":       {config.Schedule{Cron: "@daily", Timezone: "Europe/Berlin"}, "2026-07-01T12:00:00Z", []string{"2026-07-01T22:00:00Z"}},
 		// At 02:00 clocks show 03:00.
-		"an hour left out": {config.Schedule{Cron: "30 2 * * *", Timezone: "Europe/Berlin"}, "2026-03-28T12:00:00Z",
-			[]string{"2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"}},
+		"an hour left out": {
+			config.Schedule{Cron: "30 2 * * *", Timezone: "Europe/Berlin"},
+			"2026-03-28T12:00:00Z",
+			[]string{"2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"},
+		},
 		// At 03:00 clocks show 02:00 again.
-		"an hour twice": {config.Schedule{Cron: "30 2 * * *", Timezone: "Europe/Berlin"}, "2026-10-24T12:00:00Z",
-			[]string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
-		"an hour twice, half past each": {config.Schedule{Cron: "30 * * * *", Timezone: "Europe/Berlin"}, "2026-10-24T23:40:00Z",
-			[]string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"}},
+		"an hour twice": {
+			config.Schedule{Cron: "30 2 * * *", Timezone: "Europe/Berlin"},
+			"2026-10-24T12:00:00Z",
+			[]string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
+		},
+		"an hour twice, half past each": {
+			config.Schedule{Cron: "30 * * * *", Timezone: "Europe/Berlin"},
+			"2026-10-24T23:40:00Z",
+			[]string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"},
+		},
 		"an interval":          {config.Schedule{Every: 90}, "2026-11-28T20:01:30Z", []string{"2026-11-28T20:03:00Z", "2026-11-28T20:04:30Z"}},
 		"before an interval":   {config.Schedule{Every: 90}, "2026-11-28T19:00:00Z", []string{"2026-11-28T20:01:30Z"}},
 		"far into an interval": {config.Schedule{Every: 7 * 86400}, "2036-11-28T00:00:00Z", []string{"2036-11-29T20:00:00Z"}},
