@@ -32,8 +32,14 @@ func alertOf(kind, namespace, subject, run string) store.Alert {
 // be told of those.
 func (e *Executor) failed(ctx context.Context, run store.Run) ([]store.Alert, error) {
 	target, err := e.alertTarget(ctx, run.Namespace)
-	if err != nil || target == nil || !slices.Contains(target.Kinds, store.AlertFailed) {
+	switch code := schema.CodeOf(err); {
+	case code == schema.CodeUnavailable || code == schema.CodeTimeout:
 		return nil, err
+	case err != nil:
+		// A target that nobody can read keeps no run from ending.
+		e.cfg.Logger.ErrorContext(ctx, "the namespace's target of alerts cannot be read", "namespace", run.Namespace, "error", err)
+	case target == nil || !slices.Contains(target.Kinds, store.AlertFailed):
+		return nil, nil
 	}
 	return []store.Alert{alertOf(store.AlertFailed, run.Namespace, run.Flow, run.ID)}, nil
 }
@@ -60,8 +66,8 @@ func (e *Executor) alertTarget(ctx context.Context, namespace string) (*config.A
 
 // Tell sends an alert where its namespace wants it, through a connection's
 // connector and the broker like any other request. It may arrive twice, under one
-// id. heard is false when nobody is to be told of its kind; audit is what is on
-// record when it was sent. No error quotes an answer.
+// id. heard is false when nobody is to be told of its kind; audit is what is to be
+// recorded, sent or not. No error quotes an answer.
 func (e *Executor) Tell(ctx context.Context, alert store.Alert) (heard bool, audit []store.AuditDraft, err error) {
 	ctx, cancel := context.WithTimeout(ctx, alertLimit)
 	defer cancel()
@@ -91,16 +97,15 @@ func (e *Executor) Tell(ctx context.Context, alert store.Alert) (heard bool, aud
 	}
 	a := &attempt{e: e, conn: conn, in: host.Invocation{Connector: conn.row.Connector, Action: "request", Settings: conn.Settings, Input: input}}
 	_, err = a.invoke(ctx)
-	if err := a.arrived(err); err != nil {
-		return true, nil, err
-	}
-	audit = append(audit, e.custody.draft("alert.sent", alert.ID, alert.Namespace, map[string]any{
-		"kind": alert.Kind, "subject": alert.Subject, "connection": conn.row.ID, "count": alert.Count,
-	}))
 	if a.opened {
 		audit = append(audit, store.AuditDraft{Actor: alert.ID, Action: "credential.used", Target: conn.row.ID, Namespace: alert.Namespace})
 	}
-	return true, audit, nil
+	if err := a.arrived(err); err != nil {
+		return true, audit, err
+	}
+	return true, append(audit, e.custody.draft("alert.sent", alert.ID, alert.Namespace, map[string]any{
+		"kind": alert.Kind, "subject": alert.Subject, "connection": conn.row.ID, "count": alert.Count,
+	})), nil
 }
 
 // arrived tells whether the last answer was a success, whatever the connector, a

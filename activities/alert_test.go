@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
@@ -96,12 +96,13 @@ func (n *run) fails(p *process) {
 	require.Equal(n.rig, store.RunFailed, n.row().State)
 }
 
-// due are the alerts that the cell has to send.
+// due are the alerts that the cell has to send, in the order in which they were raised.
 func (r *rig) due() []store.Alert {
 	r.Helper()
-	all, err := r.cell.Work().DueAlerts(r.Context(), time.Now().Add(time.Hour), 10)
+	all, err := r.cell.Work().ListAlerts(r.Context(), r.namespace, store.Page{})
 	require.NoError(r, err)
-	return all
+	slices.Reverse(all)
+	return slices.DeleteFunc(all, func(a store.Alert) bool { return a.State != store.AlertPending })
 }
 
 // TestAlertsAreTold: of a run that waits for a person, of one that failed and of a
@@ -131,16 +132,17 @@ func TestAlertsAreTold(t *testing.T) {
 		require.Equal(r, r.conn.ID, kinds[store.AlertSuspended].Subject)
 
 		pager.answers(http.StatusInternalServerError)
-		heard, _, err := p.Tell(r.Context(), all[0])
+		heard, audit, err := p.Tell(r.Context(), all[0])
 		require.Error(r, err)
 		require.True(r, heard)
+		require.Len(r, audit, 1, "the credential was used all the same")
 		pager.answers(http.StatusNoContent)
 		for _, a := range all {
 			heard, audit, err := p.Tell(r.Context(), a)
 			require.NoError(r, err)
 			require.True(r, heard)
 			require.Len(r, audit, 2)
-			require.Equal(r, []string{"alert.sent", "credential.used"}, []string{audit[0].Action, audit[1].Action})
+			require.Equal(r, []string{"credential.used", "alert.sent"}, []string{audit[0].Action, audit[1].Action})
 		}
 		require.Len(r, pager.told, 3)
 		for i, b := range pager.told {
@@ -183,6 +185,9 @@ func TestAlertsThatNobodyWants(t *testing.T) {
 		_, err = r.backend.Administrator(r.T, r.made, "door").ExecContext(r.Context(), "UPDATE alert_targets SET config_sealed = "+
 			map[string]string{"sqlite": "X'0101'", "postgres": `'\x0101'`}[r.backend.Name])
 		require.NoError(r, err)
+		failed = r.start(r.deploy("\ndo: [{t: {set: {a: 3}}}]\n"), `{}`)
+		failed.fails(p) // It ends all the same.
+		require.Len(r, r.due(), 2)
 		_, _, err = p.Tell(r.Context(), store.Alert{ID: "alert_1", Namespace: r.namespace, Kind: store.AlertSuspended, Subject: r.conn.ID})
 		require.Error(r, err)
 		require.Empty(r, pager.told)

@@ -28,6 +28,8 @@ type custodian struct {
 	used   map[string]store.CredentialUse
 	// tests are the test calls that run, by connection.
 	tests map[string]int
+	// unread are the connections whose record did not open, until that is on record.
+	unread map[string]bool
 }
 
 func newCustodian(e *Executor) *custodian {
@@ -36,7 +38,7 @@ func newCustodian(e *Executor) *custodian {
 		floors = map[string]config.Floor{}
 	}
 	return &custodian{
-		e: e, known: map[string]config.Custody{}, floors: floors, used: map[string]store.CredentialUse{}, tests: map[string]int{},
+		e: e, known: map[string]config.Custody{}, floors: floors, used: map[string]store.CredentialUse{}, tests: map[string]int{}, unread: map[string]bool{},
 	}
 }
 
@@ -59,7 +61,7 @@ func (c *custodian) get(ctx context.Context, connection string) (config.Custody,
 	if err != nil && schema.CodeOf(err) != schema.CodeNotFound {
 		return config.Custody{}, err
 	}
-	k, _ = c.open(row)
+	k, whole := c.open(row)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if newer, ok := c.known[connection]; ok {
@@ -71,7 +73,34 @@ func (c *custodian) get(ctx context.Context, connection string) (config.Custody,
 		return k, nil
 	}
 	c.known[connection] = k
+	if !whole {
+		c.unread[connection] = true
+	}
 	return k, nil
+}
+
+// report puts it on record that what the cell knows of a connection was changed,
+// once in this process, and has somebody told. What was found stays as it is: who
+// puts the right record back has a connection that works.
+func (c *custodian) report(ctx context.Context, conn store.Connection) error {
+	c.mu.Lock()
+	unread := c.unread[conn.ID]
+	c.mu.Unlock()
+	if !unread {
+		return nil
+	}
+	reason := tampered(c.e.now()).Suspension.Reason
+	err := c.e.cfg.Cell.Work().RaiseAlert(ctx, alertOf(store.AlertSuspended, conn.Namespace, conn.ID, ""),
+		c.draft("connection.suspended", conn.ID, conn.Namespace, map[string]any{"reason": reason}))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	delete(c.unread, conn.ID)
+	c.mu.Unlock()
+	c.e.cfg.Logger.ErrorContext(ctx, "a connection is suspended", "connection", conn.ID, "namespace", conn.Namespace, "reason", reason)
+	c.e.cfg.Alerted()
+	return nil
 }
 
 // open opens a record, and tells whether it is what the cell wrote.
@@ -197,6 +226,9 @@ func (c *custodian) choose(ctx context.Context, conn connection) (row *store.Cre
 	// First what this side knows, then the door: the door may be ahead of what
 	// the cell was told, but never behind it.
 	k, err := c.get(ctx, conn.row.ID)
+	if err == nil {
+		err = c.report(ctx, conn.row)
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -308,6 +308,9 @@ func TestWhatTheCellKnowsIsSealed(t *testing.T) {
 		require.Contains(v, v.bill("books"), "suspended")
 		v.save(v.conn.ID, 2, 0, v.book.Token())
 		require.Contains(v, v.bill("books"), "make a new connection")
+		require.Equal(v, 1, v.audited("connection.suspended", v.conn.ID))
+		require.Len(v, v.due(), 1)
+		require.Equal(v, v.conn.ID, v.due()[0].Subject)
 		require.Equal(v, before, v.book.Stats())
 	})
 }

@@ -46,8 +46,13 @@ func (e *Executor) Refuse(ctx context.Context, run store.Run, cause error) error
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "a run's result does not encode: %w", err)
 	}
+	alerts, err := e.failed(ctx, run)
+	if err != nil {
+		return err
+	}
 	err = e.cfg.Cell.Work().Commit(ctx, store.RunCommit{
-		Run: run.ID, Carrier: run.Carrier, Epoch: run.Epoch,
+		Alerts: alerts,
+		Run:    run.ID, Carrier: run.Carrier, Epoch: run.Epoch,
 		End: &store.RunEnd{
 			State: store.RunFailed, ErrorType: p.Type, At: e.now(),
 			ResultSealed: e.cfg.Data.Seal(place.Run(e.cfg.Organization, run.ID), plain),
@@ -56,6 +61,9 @@ func (e *Executor) Refuse(ctx context.Context, run store.Run, cause error) error
 	})
 	if err != nil && schema.CodeOf(err) != schema.CodeFenced {
 		return err
+	}
+	if len(alerts) > 0 {
+		e.cfg.Alerted()
 	}
 	e.cfg.Logger.WarnContext(ctx, "a run could not be started and has failed", "run", run.ID, "error", cause)
 	e.Forget(run.ID)

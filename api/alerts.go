@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -133,6 +135,11 @@ func (s *Server) putAlertTarget(ctx context.Context, c *caller, in *putAlertTarg
 	if conn.Connector != "http" {
 		return nil, schema.Errorf(schema.CodeInvalid, "alerts are sent by the connector http").At("/connection").
 			Advise("Make a connection of that connector to who is to be told.")
+	}
+	// The path is appended to the connection's base_url, and is no address.
+	if u, err := url.Parse(in.Body.Path); err != nil || u.Host != "" || u.Scheme != "" || strings.Contains(in.Body.Path, "://") {
+		return nil, schema.Errorf(schema.CodeInvalid, "the path is not one").At("/path").
+			Advise("Give what follows the connection's base_url, such as /hooks/alerts.")
 	}
 	key := make([]byte, 32)
 	rand.Read(key)

@@ -9,17 +9,25 @@ import (
 // SweepDue is one look of the sweeper, to its end.
 func (s *Server) SweepDue(ctx context.Context) error { return s.sweepDue(ctx) }
 
+// FireOnce looks once for schedules that are due, and waits for those looks.
+func (s *Server) FireOnce(ctx context.Context) error {
+	if _, err := s.clock.due(ctx); err != nil {
+		return err
+	}
+	for range timersAtOnce {
+		s.clock.places <- struct{}{}
+	}
+	for range timersAtOnce {
+		<-s.clock.places
+	}
+	return nil
+}
+
 // FireDue fires the schedules that are due, and waits until no more are.
 func (s *Server) FireDue(ctx context.Context) error {
 	for {
-		if _, err := s.clock.due(ctx); err != nil {
+		if err := s.FireOnce(ctx); err != nil {
 			return err
-		}
-		for range timersAtOnce {
-			s.clock.places <- struct{}{}
-		}
-		for range timersAtOnce {
-			<-s.clock.places
 		}
 		at, err := s.config.Control.NextTimer(ctx)
 		if err != nil || at.IsZero() || at.After(s.now()) {

@@ -73,7 +73,8 @@ func (s *Server) revokeEverything(ctx context.Context, c *caller, in *Organizati
 	}
 	opened, release, err := s.cells.acquire(ctx, in.Organization)
 	if err != nil {
-		return nil, err
+		return nil, schema.Errorf(schema.CodeOf(err), "keys and tokens are revoked, and nothing else yet: the organization's cell cannot be opened: %w", err).
+			Advise("Nothing runs in a cell whose databases are not those that were signed, and no credential opens. Otherwise repeat the call.")
 	}
 	defer release()
 	on := &caller{actor: c.actor, org: in.Organization, cell: opened}

@@ -14,8 +14,12 @@ import (
 	"github.com/tenonhq/tenon/schema/store"
 )
 
-// maxSchedules bounds the schedules of a namespace.
-const maxSchedules = 1000
+const (
+	// maxSchedules bounds the schedules of a namespace.
+	maxSchedules = 1000
+	// maxInput bounds the input of a schedule, in bytes.
+	maxInput = 64 << 10
+)
 
 // Schedule starts runs of a flow at set times.
 type Schedule struct {
@@ -25,7 +29,7 @@ type Schedule struct {
 	config.Schedule
 	State     string     `json:"state" enum:"active,suspended"`
 	NextAt    *time.Time `json:"next_at,omitempty" doc:"When it fires next."`
-	LastEvent string     `json:"last_event,omitempty" doc:"Id of the event that it made last."`
+	LastEvent string     `json:"last_event,omitempty" doc:"Id of the event that it made last; where one schedule is shown."`
 	CreatedAt time.Time  `json:"created_at"`
 }
 
@@ -71,7 +75,16 @@ func (s *Server) registerSchedules() {
 		if err != nil {
 			return nil, err
 		}
-		return s.answerSchedule(ctx, c, row)
+		out, err := s.answerSchedule(ctx, c, row)
+		if err != nil {
+			return nil, err
+		}
+		last, err := c.cell.Door().LastScheduled(ctx, row.ID)
+		if err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+			return nil, err
+		}
+		out.Body.LastEvent = last.ID
+		return out, nil
 	})
 	handle(s, huma.Operation{
 		OperationID: "update-schedule", Method: http.MethodPatch, Path: "/v1/schedules/{schedule}", Tags: tags,
@@ -101,13 +114,6 @@ func (c *caller) schedule(ctx context.Context, id string) (store.Source, error) 
 	return row, nil
 }
 
-// times opens what a schedule's row says of when it fires.
-func (c *cell) times(row store.Source) (config.Schedule, error) {
-	var when config.Schedule
-	err := c.openJSON(place.Source(c.org, row.ID), row.ConfigSealed, &when)
-	return when, err
-}
-
 func (c *caller) showSchedule(row store.Source, timers map[string]store.Timer) (Schedule, error) {
 	when, err := c.cell.times(row)
 	if err != nil {
@@ -115,7 +121,6 @@ func (c *caller) showSchedule(row store.Source, timers map[string]store.Timer) (
 	}
 	shown := Schedule{ID: row.ID, Name: row.Name, Flow: row.Flow, Schedule: when, State: row.State, CreatedAt: row.CreatedAt}
 	if timer, ok := timers[row.ID]; ok {
-		shown.LastEvent = timer.Event
 		if row.State == store.SourceActive && !timer.Due.IsZero() {
 			shown.NextAt = &timer.Due
 		}
@@ -141,8 +146,8 @@ func (s *Server) answerSchedule(ctx context.Context, c *caller, row store.Source
 	return answer(shown), err
 }
 
-func (s *Server) listSchedules(ctx context.Context, c *caller, _ *struct{}) (*Output[List[Schedule]], error) {
-	rows, err := c.cell.Door().ListSchedules(ctx, c.namespace.ID)
+func (s *Server) listSchedules(ctx context.Context, c *caller, in *Paging) (*Output[List[Schedule]], error) {
+	rows, err := c.cell.Door().ListSchedules(ctx, c.namespace.ID, in.store())
 	if err != nil {
 		return nil, err
 	}
@@ -150,15 +155,13 @@ func (s *Server) listSchedules(ctx context.Context, c *caller, _ *struct{}) (*Ou
 	if err != nil {
 		return nil, err
 	}
-	page := List[Schedule]{Items: []Schedule{}}
+	shown := make(map[string]Schedule, len(rows))
 	for _, row := range rows {
-		shown, err := c.showSchedule(row, timers)
-		if err != nil {
+		if shown[row.ID], err = c.showSchedule(row, timers); err != nil {
 			return nil, err
 		}
-		page.Items = append(page.Items, shown)
 	}
-	return answer(page), nil
+	return answer(listed(rows, in.Limit, func(r store.Source) Schedule { return shown[r.ID] }, func(r store.Source) string { return r.ID })), nil
 }
 
 func (s *Server) createSchedule(ctx context.Context, c *caller, in *createSchedule) (*Output[Schedule], error) {
@@ -170,17 +173,21 @@ func (s *Server) createSchedule(ctx context.Context, c *caller, in *createSchedu
 	if err != nil {
 		return nil, err
 	}
-	there, err := c.cell.Door().ListSchedules(ctx, c.namespace.ID)
+	there, err := c.cell.Door().CountSchedules(ctx, c.namespace.ID)
 	if err != nil {
 		return nil, err
 	}
-	if len(there) >= maxSchedules {
+	if there >= maxSchedules {
 		return nil, schema.Errorf(schema.CodeConflict, "a namespace has %d schedules at most", maxSchedules).
 			Advise("Delete one that is not needed.")
 	}
 	now, when := s.now().Truncate(time.Microsecond), in.Body.Schedule
-	calendar, err := calendar.Of(when, now)
+	calendar, err := c.timed(ctx, when, now)
 	if err != nil {
+		return nil, err
+	}
+	// A schedule whose timer is lost is found by the sweep.
+	if err := s.config.Control.ScheduleSweep(ctx, c.org, now.Add(sweepEvery)); err != nil {
 		return nil, err
 	}
 	row := store.Source{
@@ -199,6 +206,18 @@ func (s *Server) createSchedule(ctx context.Context, c *caller, in *createSchedu
 		return nil, err
 	}
 	return s.answerSchedule(ctx, c, row)
+}
+
+// timed reads a schedule that is to be kept.
+func (c *caller) timed(ctx context.Context, when config.Schedule, made time.Time) (calendar.Calendar, error) {
+	if len(when.Input) > maxInput {
+		return calendar.Calendar{}, schema.Errorf(schema.CodeTooLarge, "the input of a schedule is larger than 64 KiB").At("/input").
+			Advise("Have the flow fetch what it needs.")
+	}
+	if err := c.cell.room.Check(ctx); err != nil {
+		return calendar.Calendar{}, err
+	}
+	return calendar.Of(when, made)
 }
 
 // plainly is a schedule for the audit log, without what its runs are given.
@@ -253,7 +272,7 @@ func (s *Server) updateSchedule(ctx context.Context, c *caller, in *updateSchedu
 	if len(detail) == 1 {
 		return nil, schema.Errorf(schema.CodeInvalid, "there is nothing to change").Advise("Send state, or what says when it fires and what with.")
 	}
-	calendar, err := calendar.Of(when, row.CreatedAt)
+	calendar, err := c.timed(ctx, when, row.CreatedAt)
 	if err != nil {
 		return nil, err
 	}

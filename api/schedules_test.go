@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -193,11 +195,67 @@ func TestScheduleOfAPausedFlow(t *testing.T) {
 		p.must(http.StatusOK, p.call("PATCH", "/v1/flows/billing", o.bound, `{"state":"paused"}`), nil)
 		p.at(noon.Add(2 * time.Minute))
 		require.Empty(t, o.fired(made.ID))
-		assert.Equal(t, 2, o.audited("schedule.leave_out"))
+		assert.Equal(t, 1, o.audited("schedule.leave_out"), "the others are counted")
 		p.must(http.StatusOK, p.call("PATCH", "/v1/flows/billing", o.bound, `{"state":"active"}`), nil)
 		p.at(noon.Add(3 * time.Minute))
 		require.Len(t, o.fired(made.ID), 1)
+		assert.Equal(t, 2, o.audited("schedule.leave_out"))
 	})
+}
+
+// TestSchedulesAreFair: an organization with much to make up for, or whose databases
+// hang, holds up no other.
+func TestSchedulesAreFair(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		p, busy := timed(t, b)
+		for i := range 4 {
+			busy.schedule(`{"name":"often-` + fmt.Sprint(i) + `","flow":"billing","every":10,"catch_up":86400}`)
+		}
+		other := p.tenant("globex")
+		other.deploy(billing)
+		hourly := other.schedule(`{"name":"hourly","flow":"billing","cron":"0 13 * * *"}`)
+		p.clock.set(noon.Add(time.Hour))
+		// One look each: what is made up for does not come before what is due since.
+		for range 3 {
+			require.NoError(t, p.api.FireOnce(t.Context()))
+		}
+		require.Len(t, other.fired(hourly.ID), 1)
+
+		// While one is looked at, no other schedule of its organization is claimed.
+		claimed, err := p.control.ClaimTimer(t.Context(), noon.Add(2*time.Hour), noon.Add(3*time.Hour), []string{busy.org})
+		require.NoError(t, err)
+		require.Nil(t, claimed)
+	})
+}
+
+// TestSchedulesBesideAHangingDatabase: an organization whose database does not
+// answer has its schedules wait, and nobody else's.
+func TestSchedulesBesideAHangingDatabase(t *testing.T) {
+	b := storetest.PostgreSQL(t)
+	p, hangs := timed(t, b)
+	other := p.tenant("globex")
+	other.deploy(billing)
+	for i := range 20 {
+		hangs.schedule(`{"name":"often-` + fmt.Sprint(i) + `","flow":"billing","every":60}`)
+	}
+	made := other.schedule(`{"name":"often","flow":"billing","every":60}`)
+	tx, err := b.Administrator(t, p.made[hangs.org], store.ChainDoor).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(t.Context(), "LOCK TABLE sources IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	p.clock.set(noon.Add(time.Minute))
+	ended := make(chan error, 1)
+	go func() { ended <- p.api.FireDue(t.Context()) }()
+	require.Eventually(t, func() bool { return len(other.fired(made.ID)) == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, <-ended)
+	p.at(noon.Add(time.Minute))
+	var page api.List[api.Schedule]
+	p.must(http.StatusOK, p.call("GET", "/v1/schedules?limit=200", hangs.bound, ""), &page)
+	require.Len(t, page.Items, 20)
+	for _, s := range page.Items {
+		require.Len(t, hangs.fired(s.ID), 1, s.Name)
+	}
 }
 
 // TestScheduleTwice: two processes that fire at once make one event of each time.
@@ -224,8 +282,10 @@ func TestScheduleTwice(t *testing.T) {
 		}
 		// One that was made, and whose timer was not moved, is not made again.
 		require.NoError(t, p.control.SetTimer(t.Context(), o.org, made.ID, made.CreatedAt, noon.Add(5*time.Minute)))
+		rings := p.rung(o.org)
 		p.at(noon.Add(5*time.Minute + time.Second))
 		require.Len(t, o.fired(made.ID), 30)
+		require.Greater(t, p.rung(o.org), rings, "its cell may not have been woken for it")
 	})
 }
 
@@ -244,7 +304,7 @@ func TestScheduleLeftHalfDone(t *testing.T) {
 
 		// Its row was written, and its timer was not set.
 		made := o.schedule(`{"name":"often","flow":"billing","every":60}`)
-		claimed, err := p.control.ClaimTimer(ctx, noon.Add(time.Hour), noon.Add(2*time.Hour))
+		claimed, err := p.control.ClaimTimer(ctx, noon.Add(time.Hour), noon.Add(2*time.Hour), nil)
 		require.NoError(t, err)
 		require.NoError(t, p.control.EndTimer(ctx, *claimed))
 		require.NoError(t, p.control.ExpectTimer(ctx, o.org, made.ID, noon.Add(90*time.Second)))
@@ -255,7 +315,7 @@ func TestScheduleLeftHalfDone(t *testing.T) {
 		require.NotEmpty(t, o.fired(made.ID))
 
 		// Its timer was lost: the databases are of another time. The sweep finds it.
-		claimed, err = p.control.ClaimTimer(ctx, noon.Add(time.Hour), noon.Add(2*time.Hour))
+		claimed, err = p.control.ClaimTimer(ctx, noon.Add(time.Hour), noon.Add(2*time.Hour), nil)
 		require.NoError(t, err)
 		require.NoError(t, p.control.EndTimer(ctx, *claimed))
 		before := len(o.fired(made.ID))
@@ -283,10 +343,12 @@ func TestSchedulesRefused(t *testing.T) {
 	}
 	for _, body := range []string{
 		`{"name":"x","flow":"billing","every":1}`, `{"name":"x","flow":"billing","every":60,"overlap":"maybe"}`,
-		`{"name":"x","flow":"billing","every":60,"from":"2020-01-01T00:00:00Z"}`,
+		`{"name":"x","flow":"billing","every":60,"from":"2020-01-01T00:00:00Z"}`, `{"name":"x","flow":"billing","every":60,"catch_up":1}`,
 	} {
 		assert.Equal(t, http.StatusUnprocessableEntity, p.call("POST", "/v1/schedules", o.bound, body).status, body)
 	}
+	large := `{"name":"x","flow":"billing","every":60,"input":"` + strings.Repeat("x", 65<<10) + `"}`
+	assert.Equal(t, http.StatusRequestEntityTooLarge, p.call("POST", "/v1/schedules", o.bound, large).status)
 	made := o.schedule(`{"name":"x","flow":"billing","every":60}`)
 	p.must(http.StatusConflict, p.call("POST", "/v1/schedules", o.bound, `{"name":"x","flow":"billing","every":60}`), nil)
 	p.must(http.StatusUnprocessableEntity, p.call("PATCH", "/v1/schedules/"+made.ID, o.bound, `{}`), nil)

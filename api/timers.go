@@ -3,22 +3,24 @@ package api
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/tenonhq/tenon/api/internal/calendar"
 	"github.com/tenonhq/tenon/schema"
-	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
 const (
 	// timerLease is how long a schedule that is looked at is its process's, should
-	// that die.
-	timerLease = 30 * time.Second
-	// timerAgain is the pause after a look that failed.
+	// that die. A look takes no longer than lookLimit, and settling it settleLimit.
+	timerLease  = 30 * time.Second
+	lookLimit   = 20 * time.Second
+	settleLimit = 5 * time.Second
+	// timerAgain is the pause after a look that failed, and before a schedule of an
+	// organization that is not active is looked at.
 	timerAgain = 10 * time.Second
-	// timersAtOnce bounds how many schedules are looked at together: an organization
-	// whose database hangs holds up no other.
+	// timersAtOnce bounds how many organizations' schedules are looked at together.
 	timersAtOnce = 16
 )
 
@@ -29,10 +31,16 @@ type clock struct {
 	moved chan struct{}
 	// places are taken by the looks that go on.
 	places chan struct{}
+
+	mu sync.Mutex
+	// busy are the organizations of which a schedule is looked at, one at a time: one
+	// whose databases hang, or that has much to make up for, holds up no other
+	// (invariant 2).
+	busy map[string]bool
 }
 
 func newClock(s *Server) *clock {
-	return &clock{s: s, moved: make(chan struct{}, 1), places: make(chan struct{}, timersAtOnce)}
+	return &clock{s: s, moved: make(chan struct{}, 1), places: make(chan struct{}, timersAtOnce), busy: map[string]bool{}}
 }
 
 // set tells that a timer was set.
@@ -62,43 +70,81 @@ func (c *clock) run() {
 	}
 }
 
-// due begins with every schedule that is due, and tells for how long there will
-// be none.
+// due begins with every schedule that is due and whose organization has none under
+// way, and tells for how long there will be none.
 func (c *clock) due(ctx context.Context) (time.Duration, error) {
+	longest := c.s.config.Limits.Clock
 	for {
 		select {
 		case c.places <- struct{}{}:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
-		t, err := c.s.config.Control.ClaimTimer(ctx, c.s.now(), c.s.now().Add(timerLease))
+		t, err := c.claim(ctx)
 		if err != nil || t == nil {
 			<-c.places
 			if err != nil {
-				return c.s.config.Limits.Clock, err
+				return longest, err
 			}
 			break
 		}
-		c.s.work.Go(func() {
-			defer func() { <-c.places }()
-			c.look(ctx, *t)
-			c.set()
-		})
+		c.s.work.Go(func() { c.hold(ctx, *t) })
 	}
 	at, err := c.s.config.Control.NextTimer(ctx)
 	if err != nil || at.IsZero() {
-		return c.s.config.Limits.Clock, err
+		return longest, err
 	}
-	return min(max(at.Sub(c.s.now()), time.Millisecond), c.s.config.Limits.Clock), nil
+	rest := at.Sub(c.s.now())
+	if rest <= 0 {
+		// Its organization is looked at, and tells when that is over; or is not active.
+		return longest, c.s.config.Control.PutOffTimers(ctx, c.s.now(), c.s.now().Add(timerAgain))
+	}
+	return min(max(rest, time.Millisecond), longest), nil
+}
+
+func (c *clock) claim(ctx context.Context) (*store.Timer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	except := make([]string, 0, len(c.busy))
+	for org := range c.busy {
+		except = append(except, org)
+	}
+	t, err := c.s.config.Control.ClaimTimer(ctx, c.s.now(), c.s.now().Add(timerLease), except)
+	if t != nil {
+		c.busy[t.Organization] = true
+	}
+	return t, err
+}
+
+// hold holds a place for a look, for as long as its claim is good: a server that is
+// frozen does not even hear that a query was given up. Its organization stays busy
+// until it has.
+func (c *clock) hold(ctx context.Context, t store.Timer) {
+	done := make(chan struct{})
+	c.s.work.Go(func() {
+		defer close(done)
+		c.look(ctx, t)
+		c.mu.Lock()
+		delete(c.busy, t.Organization)
+		c.mu.Unlock()
+	})
+	limit := time.NewTimer(timerLease)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+	}
+	<-c.places
+	c.set()
 }
 
 // look looks at one schedule, and sets its timer anew.
 func (c *clock) look(ctx context.Context, t store.Timer) {
-	ctx, cancel := context.WithTimeout(ctx, timerLease)
-	defer cancel()
-	to, err := c.fire(ctx, t)
+	looking, cancel := context.WithTimeout(ctx, lookLimit)
+	to, err := c.fire(looking, t)
+	cancel()
 	if err != nil {
-		if c.s.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return
 		}
 		c.s.log.WarnContext(ctx, "a schedule could not fire and is tried again",
@@ -106,12 +152,14 @@ func (c *clock) look(ctx context.Context, t store.Timer) {
 		to = t
 		to.Look = c.s.now().Add(timerAgain)
 	}
+	settling, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
 	if to.Look.IsZero() {
-		err = c.s.config.Control.EndTimer(ctx, t)
+		err = c.s.config.Control.EndTimer(settling, t)
 	} else {
-		err = c.s.config.Control.MoveTimer(ctx, t, to)
+		err = c.s.config.Control.MoveTimer(settling, t, to)
 	}
-	if err != nil && schema.CodeOf(err) != schema.CodeConflict && c.s.ctx.Err() == nil {
+	if err != nil && schema.CodeOf(err) != schema.CodeConflict && ctx.Err() == nil {
 		c.s.log.WarnContext(ctx, "a schedule's timer could not be set; it is looked at again", "schedule", t.Schedule, "error", err)
 	}
 }
@@ -139,7 +187,7 @@ func (c *clock) fire(ctx context.Context, t store.Timer) (store.Timer, error) {
 	if err != nil {
 		return t, err
 	}
-	f := firing{
+	f := &firing{
 		s: c.s, timer: t, row: row, when: when, times: times, now: c.s.now(),
 		caller: &caller{actor: row.ID, org: t.Organization, cell: opened},
 	}
@@ -147,119 +195,10 @@ func (c *clock) fire(ctx context.Context, t store.Timer) (store.Timer, error) {
 	return f.next(ctx)
 }
 
-// firing is one look at a schedule.
-type firing struct {
-	s      *Server
-	caller *caller
-	timer  store.Timer
-	row    store.Source
-	when   config.Schedule
-	times  calendar.Calendar
-	now    time.Time
-}
-
-func (f firing) next(ctx context.Context) (store.Timer, error) {
-	due := f.timer.Due
-	switch {
-	case due.IsZero() || !f.timer.Made.Equal(f.row.UpdatedAt):
-		// Its row is another than the timer was made from.
-		return f.timerAt(f.times.Next(f.now)), nil
-	case due.After(f.now):
-		return f.timerAt(due), nil
-	}
-	catchUp := f.when.CatchUp
-	if catchUp == 0 {
-		catchUp = config.DefaultCatchUp
-	}
-	if oldest := f.now.Add(-time.Duration(catchUp) * time.Second); due.Before(oldest) {
-		next := f.times.Next(oldest.Add(-time.Microsecond))
-		return f.timerAt(next), f.left(ctx, "nobody was there for it in time", map[string]any{"until": next})
-	}
-	event, err := f.event(ctx)
-	if err != nil {
-		return f.timer, err
-	}
-	next := f.timerAt(f.times.Next(due))
-	if event != "" {
-		next.Event = event
-	}
-	return next, nil
-}
-
-func (f firing) timerAt(due time.Time) store.Timer {
-	t := f.timer
-	t.Made, t.Due, t.Look = f.row.UpdatedAt, due, due
-	return t
-}
-
-// left records a time that was left out, with why.
-func (f firing) left(ctx context.Context, why string, detail map[string]any) error {
-	detail["due"], detail["reason"] = f.timer.Due, why
-	draft, err := f.s.audit(f.caller, "schedule.leave_out", f.row.ID, detail)
-	if err != nil {
-		return err
-	}
-	return f.caller.cell.Door().AppendAudit(ctx, draft)
-}
-
-// event puts the event of the time that is due into the inbox. The id is empty when
-// the time is left out.
-func (f firing) event(ctx context.Context) (string, error) {
-	flow, version, err := f.caller.latest(ctx, f.row.Flow)
-	if err != nil {
-		return "", err
-	}
-	if flow.State == store.FlowPaused {
-		return "", f.left(ctx, "the flow is paused", map[string]any{})
-	}
-	in := inbound{
-		kind: config.KindSchedule, source: f.row.ID, dedupe: f.timer.Due.UTC().Format(time.RFC3339), flow: flow, digest: version.Digest,
-		payload: config.Event{Body: f.when.Value(), ContentType: "application/json", Source: f.row.ID, Due: f.timer.Due},
-	}
-	switch f.when.Overlap {
-	case config.OverlapQueue:
-		in.order = dedupe(f.row.ID, "")
-	case config.OverlapSkip:
-		open, err := f.open(ctx)
-		if err != nil {
-			return "", err
-		}
-		if open {
-			return "", f.left(ctx, "the run before has not ended", map[string]any{"event": f.timer.Event})
-		}
-	}
-	id, _, err := f.s.accept(ctx, f.caller, in)
-	return id, err
-}
-
-// open tells whether the run of the last event has still to end.
-func (f firing) open(ctx context.Context) (bool, error) {
-	if f.timer.Event == "" {
-		return false, nil
-	}
-	door := f.caller.cell.Door()
-	event, err := door.GetEvent(ctx, f.row.Namespace, f.timer.Event)
-	if schema.CodeOf(err) == schema.CodeNotFound {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	run, err := f.caller.cell.Work().RunOf(ctx, event)
-	switch {
-	case schema.CodeOf(err) == schema.CodeNotFound:
-		return true, nil
-	case err != nil:
-		return false, err
-	}
-	// An uncertain one holds the next back, as it does in an order.
-	return !store.Terminal(run.State) || run.State == store.RunUncertain, nil
-}
-
-// expectTimers has every schedule of the cell that is active looked at that has no
-// timer: its control database was put back, or its own.
+// expectTimers has every active schedule of the cell looked at that has no timer,
+// or one that was made from another row: one of the databases was put back.
 func (w *sweep) expectTimers(ctx context.Context) error {
-	rows, err := w.cell.Door().ListSchedules(ctx, "")
+	rows, err := w.cell.Door().Schedules(ctx)
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -269,7 +208,7 @@ func (w *sweep) expectTimers(ctx context.Context) error {
 	}
 	var failed error
 	for _, row := range rows {
-		if _, ok := there[row.ID]; !ok && row.State == store.SourceActive {
+		if t, ok := there[row.ID]; !ok || !t.Made.Equal(row.UpdatedAt) {
 			failed = errors.Join(failed, w.s.config.Control.ExpectTimer(ctx, w.org, row.ID, w.s.now()))
 		}
 	}

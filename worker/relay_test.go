@@ -218,13 +218,14 @@ func TestACellWithAnAlertToSend(t *testing.T) {
 	idle, _, err := b.nothing(t.Context())
 	require.NoError(t, err)
 	require.False(t, idle)
-	require.NoError(t, work.PostponeAlert(t.Context(), "alert_1", time.Now().Add(time.Hour)))
+	sent := store.Alert{ID: "alert_1", Namespace: b.namespace}
+	require.NoError(t, work.PostponeAlerts(t.Context(), sent, time.Now(), time.Now().Add(time.Hour)))
 	idle, wakeAt, err := b.nothing(t.Context())
 	require.NoError(t, err)
 	require.True(t, idle)
 	require.WithinDuration(t, time.Now().Add(time.Hour), *wakeAt, time.Minute)
 	// Nobody is to be told: it is over.
-	require.NoError(t, work.PostponeAlert(t.Context(), "alert_1", time.Now()))
+	require.NoError(t, work.PostponeAlerts(t.Context(), sent, time.Now().Add(2*time.Hour), time.Now()))
 	next, err := b.tellDue(t.Context())
 	require.NoError(t, err)
 	require.Nil(t, next)

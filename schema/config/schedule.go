@@ -22,10 +22,10 @@ type Schedule struct {
 	Cron     string `json:"cron,omitempty" maxLength:"256" doc:"Five fields, minute, hour, day of month, month and day of week, or @hourly, @daily, @weekly, @monthly or @yearly. Days match when either of the two fields does, unless one is *."`
 	Timezone string `json:"timezone,omitempty" maxLength:"64" doc:"Of a cron, such as Europe/Berlin; UTC when absent. A time that a change of clocks leaves out comes after it; one that comes twice is taken the first time."`
 	Every    int    `json:"every,omitempty" minimum:"10" maximum:"31536000" doc:"Seconds from one time to the next, instead of a cron; counted from when the schedule was made."`
-	CatchUp  int    `json:"catch_up,omitempty" minimum:"10" maximum:"604800" doc:"For how many seconds a time is made up for that nobody was there for, 3600 when absent. Later it is left out."`
+	CatchUp  int    `json:"catch_up,omitempty" minimum:"60" maximum:"604800" doc:"For how many seconds a time is made up for that nobody was there for, 3600 when absent. Later it is left out."`
 	Overlap  string `json:"overlap,omitempty" enum:"allow,queue,skip" doc:"While the run before has not ended: allow, the default, begins another beside it; queue begins it after; skip leaves the time out."`
 	// Input is the raw input of every run.
-	Input json.RawMessage `json:"input,omitempty" doc:"Raw input of its runs; null when absent."`
+	Input json.RawMessage `json:"input,omitempty" doc:"Raw input of its runs, 64 KiB at most; null when absent."`
 }
 
 // With is the schedule with what another one gives: a cron takes the place of

@@ -41,7 +41,7 @@ func TestAlerts(t *testing.T) {
 		}
 		require.Equal(t, schema.CodeFenced, schema.CodeOf(ends(1, true)))
 		due := func() []store.Alert {
-			all, err := w.DueAlerts(ctx, time.Now(), 10)
+			all, err := w.DueAlerts(ctx, time.Now())
 			require.NoError(t, err)
 			return all
 		}
@@ -53,7 +53,7 @@ func TestAlerts(t *testing.T) {
 		assert.EqualValues(t, 2, all[0].Count)
 
 		// It could not be sent.
-		require.NoError(t, w.PostponeAlert(ctx, all[0].ID, time.Now().Add(time.Hour)))
+		require.NoError(t, w.PostponeAlerts(ctx, all[0], time.Now(), time.Now().Add(time.Hour), draft("credential.used", "con_1")))
 		require.Empty(t, due())
 		next, err = w.NextAlert(ctx)
 		require.NoError(t, err)

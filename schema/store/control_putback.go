@@ -41,7 +41,9 @@ func (c *Control) AcceptRestore(ctx context.Context, p audit.Checkpoint, a Audit
 		}
 		t.audit(a.of(p.Organization))
 		if p.Organization == "" {
-			return nil
+			// The timers of schedules are of that time, too: each door is looked through.
+			_, _, err := t.Exec("UPDATE cells SET sweep_at = 1 WHERE state = ?", CellActive)
+			return err
 		}
 		db, tctx := t.Read()
 		o, err := one[Organization](tctx, db, "organization", func(q *bun.SelectQuery) *bun.SelectQuery {

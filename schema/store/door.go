@@ -8,6 +8,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
+	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
 
 // Door is the side of a cell that the API writes: configuration, events,
@@ -115,15 +116,31 @@ func (d *Door) ListSources(ctx context.Context, namespace string) ([]Source, err
 	})
 }
 
-// ListSchedules lists the schedules of a namespace, or, with an empty one, of all
-// of them, newest first, without deleted ones.
-func (d *Door) ListSchedules(ctx context.Context, namespace string) ([]Source, error) {
+// ListSchedules lists the schedules of a namespace, newest first, without deleted
+// ones.
+func (d *Door) ListSchedules(ctx context.Context, namespace string, p Page) ([]Source, error) {
 	return many[Source](ctx, d.s.Bun(), "schedules", func(q *bun.SelectQuery) *bun.SelectQuery {
-		if namespace != "" {
-			q = q.Where("namespace = ?", namespace)
+		if p.After != "" {
+			q = q.Where("id < ?", p.After)
 		}
-		return q.Where("state <> ? AND verifier = ?", SourceDeleted, VerifierClock).Order("id DESC")
+		return q.Where("namespace = ? AND state <> ? AND verifier = ?", namespace, SourceDeleted, VerifierClock).
+			Order("id DESC").Limit(int64(limit(p.Limit)))
 	})
+}
+
+// Schedules lists the schedules of all namespaces that are active, without what
+// they do.
+func (d *Door) Schedules(ctx context.Context) ([]Source, error) {
+	return many[Source](ctx, d.s.Bun(), "schedules", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.ExcludeColumn("config_sealed").Where("state = ? AND verifier = ?", SourceActive, VerifierClock)
+	})
+}
+
+// CountSchedules counts the schedules of a namespace.
+func (d *Door) CountSchedules(ctx context.Context, namespace string) (int64, error) {
+	n, err := d.s.Bun().NewSelect().Model((*Source)(nil)).
+		Where("namespace = ? AND state <> ? AND verifier = ?", namespace, SourceDeleted, VerifierClock).Count(ctx)
+	return n, database.Error("count the schedules", err)
 }
 
 // SetSourceState sets a source's state.

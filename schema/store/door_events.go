@@ -171,6 +171,12 @@ func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, er
 	})
 }
 
+// LastScheduled finds the event that a schedule made last.
+func (d *Door) LastScheduled(ctx context.Context, schedule string) (Event, error) {
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE source = ? AND kind = 'schedule' ORDER BY seq DESC LIMIT 1", schedule)
+	return single("find the event", rows, err, scanEvent)
+}
+
 // GetEvent finds an event of the namespace.
 func (d *Door) GetEvent(ctx context.Context, namespace, id string) (Event, error) {
 	rows, err := d.s.Query(ctx, selectEvents+"WHERE id = ? AND namespace = ?", id, namespace)

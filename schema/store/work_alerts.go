@@ -84,12 +84,29 @@ func (t *txn) alert(alerts ...Alert) error {
 		}
 		_, _, err = t.Exec("INSERT INTO alerts (id, namespace, kind, subject, run, count, state, attempts, next_at, created_at, ended_at) "+
 			"VALUES (?, ?, ?, ?, ?, 1, 'pending', 0, ?, ?, 0)",
-			a.ID, a.Namespace, a.Kind, a.Subject, a.Run, max(at, last+alertRest.Microseconds()), at)
+			a.ID, a.Namespace, a.Kind, a.Subject, a.Run, rested(at, last), at)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// rested is when an alert is sent that is raised at a time, after one that ended; a
+// time to come is of a clock that was ahead.
+func rested(at, last int64) int64 {
+	if last > at {
+		return at
+	}
+	return max(at, last+alertRest.Microseconds())
+}
+
+// RaiseAlert raises an alert of what is not written otherwise.
+func (w *Work) RaiseAlert(ctx context.Context, a Alert, audit ...AuditDraft) error {
+	return w.s.w.do(ctx, "raise the alert", func(t *txn) error {
+		t.audit(audit...)
+		return t.alert(a)
+	})
 }
 
 // ApplyAlert raises an alert that a command asks for; the cursor of commands moves
@@ -108,10 +125,11 @@ func (w *Work) ApplyAlert(ctx context.Context, seq int64, a Alert, audit ...Audi
 	})
 }
 
-// DueAlerts lists pending alerts that are due, the oldest first.
-func (w *Work) DueAlerts(ctx context.Context, at time.Time, max int) ([]Alert, error) {
+// DueAlerts lists, for each namespace that has any, the pending alert that is due
+// for longest.
+func (w *Work) DueAlerts(ctx context.Context, at time.Time) ([]Alert, error) {
 	return many[Alert](ctx, w.s.Bun(), "alerts", func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("state = ? AND next_at <= ?", AlertPending, micros(at)).Order("next_at").Limit(int64(max))
+		return q.Where("id IN (SELECT MIN(id) FROM alerts WHERE state = ? AND next_at <= ? GROUP BY namespace)", AlertPending, micros(at)).Order("id")
 	})
 }
 
@@ -125,10 +143,15 @@ func (w *Work) NextAlert(ctx context.Context) (*time.Time, error) {
 	return fromMicrosAt(at), err
 }
 
-// PostponeAlert notes an attempt that told nobody.
-func (w *Work) PostponeAlert(ctx context.Context, id string, next time.Time) error {
-	return w.s.w.do(ctx, "postpone the alert", func(t *txn) error {
-		_, _, err := t.Exec("UPDATE alerts SET attempts = attempts + 1, next_at = ? WHERE id = ? AND state = 'pending'", micros(next), id)
+// PostponeAlerts notes an attempt that told nobody, and has what else is due of the
+// namespace, and would be sent to the same place, wait as long.
+func (w *Work) PostponeAlerts(ctx context.Context, a Alert, at, next time.Time, audit ...AuditDraft) error {
+	return w.s.w.do(ctx, "postpone the alerts", func(t *txn) error {
+		_, _, err := t.Exec("UPDATE alerts SET attempts = attempts + 1 WHERE id = ? AND state = 'pending'", a.ID)
+		if err == nil {
+			_, _, err = t.Exec("UPDATE alerts SET next_at = ? WHERE namespace = ? AND state = 'pending' AND next_at <= ?", micros(next), a.Namespace, micros(at))
+		}
+		t.audit(audit...)
 		return err
 	})
 }

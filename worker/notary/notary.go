@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/store"
@@ -23,6 +25,9 @@ const (
 	// restEvery is the look, of so many, that takes in cells that sleep: only
 	// what the API writes changes them.
 	restEvery = 15
+	// looksAtOnce bounds how many organizations are looked at together, so that one
+	// whose databases hang does not put the others off.
+	looksAtOnce = 4
 	// actor of the notary's own entries.
 	actor = "system"
 )
@@ -102,11 +107,23 @@ func (n *Notary) Look(ctx context.Context, all bool) {
 			organizations = every
 		}
 	}
-	for _, organization := range append([]string{""}, organizations...) {
-		err := n.Attest(ctx, organization)
-		if err != nil && schema.CodeOf(err) != schema.CodePutBack && ctx.Err() == nil {
-			n.cfg.Logger.WarnContext(ctx, "the audit chains could not be signed and are tried again", "organization", organization, "error", err)
-		}
+	// The control database's first: the others' checkpoints stand in it.
+	n.look(ctx, "")
+	var beside errgroup.Group
+	beside.SetLimit(looksAtOnce)
+	for _, organization := range organizations {
+		beside.Go(func() error {
+			n.look(ctx, organization)
+			return nil
+		})
+	}
+	_ = beside.Wait() // Each has logged its own.
+}
+
+func (n *Notary) look(ctx context.Context, organization string) {
+	err := n.Attest(ctx, organization)
+	if err != nil && schema.CodeOf(err) != schema.CodePutBack && ctx.Err() == nil {
+		n.cfg.Logger.WarnContext(ctx, "the audit chains could not be signed and are tried again", "organization", organization, "error", err)
 	}
 }
 

@@ -34,7 +34,7 @@ type cell struct {
 	organization string
 	// epoch is that of the host's claim.
 	epoch int64
-	// state is the cell's, when it was claimed.
+	// state is the cell's, when it was claimed or made. It is guarded by the host's lock.
 	state  string
 	cancel context.CancelFunc
 

@@ -33,6 +33,8 @@ const (
 	startsAtOnce = 4
 	// provisionsAtOnce bounds the cells that are being made together.
 	provisionsAtOnce = 8
+	// migratePatience bounds bringing the databases of one cell up to date.
+	migratePatience = 5 * time.Minute
 )
 
 // Config is what a host works with. All fields are required but
@@ -253,6 +255,9 @@ func (h *Host) live(ctx context.Context, c *cell, state string) (asleep bool) {
 			h.cfg.Logger.WarnContext(ctx, "a cell could not be provisioned and is tried again", "organization", c.organization, "error", err)
 			return false
 		}
+		h.mu.Lock()
+		c.state = store.CellActive
+		h.mu.Unlock()
 		// There is nothing to do in it yet, unless its door was marked meanwhile.
 		if h.cfg.Idle > 0 && c.sleep(ctx, nil) == nil {
 			return true
@@ -299,6 +304,9 @@ func (h *Host) bringUp(ctx context.Context, organization string) error {
 	if _, done := h.migrated.Load(organization); done {
 		return nil
 	}
+	// A server that hangs must not keep others' cells from starting.
+	ctx, cancel := context.WithTimeout(ctx, migratePatience)
+	defer cancel()
 	err := store.MigrateCell(ctx, h.cfg.Admin, organization)
 	if err == nil {
 		h.migrated.Store(organization, struct{}{})

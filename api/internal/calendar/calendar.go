@@ -89,11 +89,11 @@ func (c Calendar) Next(after time.Time) time.Time {
 		return c.from.Add((after.Sub(c.from)/c.every + 1) * c.every)
 	}
 	for at := after.In(c.zone); ; {
-		at = c.times.Next(at)
-		if at.IsZero() {
+		next := c.times.Next(at)
+		if !next.After(at) {
 			return time.Time{}
 		}
-		if !c.once || !again(at) {
+		if at = next; !c.once || !again(at) {
 			return at.UTC()
 		}
 	}

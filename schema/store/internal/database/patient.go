@@ -14,8 +14,8 @@ const (
 	// crowded is what a server says that has no session left (SQLSTATE 53300).
 	crowded = "53300"
 	// patience is how long a session is waited for: others end theirs when they
-	// are idle.
-	patience = 5 * time.Second
+	// have been idle.
+	patience = IdleTime + 5*time.Second
 )
 
 // patient waits for a session of a server that has none left, instead of failing

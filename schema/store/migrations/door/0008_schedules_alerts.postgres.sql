@@ -8,3 +8,5 @@ CREATE TRIGGER alert_targets_retired_insert AFTER INSERT ON alert_targets
 FOR EACH ROW WHEN (door.is_retired(NEW.config_sealed)) EXECUTE FUNCTION retired_refuse();
 CREATE TRIGGER alert_targets_retired_update AFTER UPDATE OF config_sealed ON alert_targets
 FOR EACH ROW WHEN (NEW.config_sealed IS DISTINCT FROM OLD.config_sealed AND door.is_retired(NEW.config_sealed)) EXECUTE FUNCTION retired_refuse();
+-- What a schedule made last.
+CREATE INDEX events_scheduled ON events (source, seq) WHERE kind = 'schedule';
