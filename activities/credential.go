@@ -18,6 +18,8 @@ import (
 type connection struct {
 	row store.Connection
 	config.Connection
+	// astray: its base address is on none of its hosts.
+	astray bool
 }
 
 // connection reads the named connection of the run's own namespace: a name or
@@ -36,6 +38,9 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 			Advise("Enter its credential again, or activate it, then retry the run.")
 	}
 	c, err := e.setup(row)
+	if err == nil && c.astray {
+		return connection{}, e.custody.suspend(ctx, row, 0, "its base address is on none of the hosts that its credential is bound to")
+	}
 	var known *schema.Error
 	if errors.As(err, &known) && known.Code == schema.CodeRefused {
 		return connection{}, e.custody.suspend(ctx, row, 0, "its settings were changed outside of the API, or are another connection's")
@@ -48,13 +53,14 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 type setup struct {
 	sealed []byte
 	opened config.Connection
+	astray bool
 }
 
 // setup opens a connection's settings, once for each time that they change.
 func (e *Executor) setup(row store.Connection) (connection, error) {
 	if known, ok := e.setups.Load(row.ID); ok {
 		if known := known.(setup); bytes.Equal(known.sealed, row.SettingsSealed) { //nolint:forcetypeassert // Only setups are stored.
-			return connection{row: row, Connection: known.opened}, nil
+			return connection{row: row, Connection: known.opened, astray: known.astray}, nil
 		}
 	}
 	plain, err := e.cfg.Data.Open(place.Connection(e.cfg.Organization, row.ID), row.SettingsSealed)
@@ -65,7 +71,10 @@ func (e *Executor) setup(row store.Connection) (connection, error) {
 	if err := json.Unmarshal(plain, &c.Connection); err != nil {
 		return connection{}, schema.Errorf(schema.CodeInternal, "a stored connection does not parse: %w", err)
 	}
-	e.setups.Store(row.ID, setup{row.SettingsSealed, c.Connection})
+	// The API lets no such settings in.
+	base := c.Base()
+	c.astray = len(c.Use.Hosts) > 0 && base != "" && broker.Bound(base, c.Use) != nil
+	e.setups.Store(row.ID, setup{row.SettingsSealed, c.Connection, c.astray})
 	return c, nil
 }
 

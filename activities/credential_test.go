@@ -2,6 +2,7 @@ package activities
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ import (
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
+	"github.com/tenonhq/tenon/schema/task"
 )
 
 // canary is a secret that must never be seen outside of a request.
@@ -126,9 +128,16 @@ func TestPlantedCredentials(t *testing.T) {
 	}
 }
 
-// TestForeignConnections names connections that are not the run's to use.
+// TestForeignConnections names connections that are not the run's to use: another
+// namespace's, another organization's, nobody's. The answers do not tell which, and
+// each is a failed run on record.
 func TestForeignConnections(t *testing.T) {
-	r := newRig(t, storetest.SQLite(t), ledger.Keys)
+	each(t, ledger.Keys, foreignConnections)
+}
+
+func foreignConnections(r *rig) {
+	t := r.T
+	stranger := newRig(t, r.backend, ledger.Keys)
 	other := schema.NewID(schema.PrefixNamespace)
 	require.NoError(t, r.api.Door().CreateNamespace(t.Context(), store.Namespace{ID: other, Name: "staging"}, draft()))
 	foreign := store.Connection{ID: schema.NewID(schema.PrefixConnection), Namespace: other, Name: "theirs", Connector: "http"}
@@ -138,9 +147,15 @@ func TestForeignConnections(t *testing.T) {
 	wrong := store.Connection{ID: schema.NewID(schema.PrefixConnection), Namespace: r.namespace, Name: "wrong", Connector: "smtp"}
 	wrong.SettingsSealed = r.data.Seal(place.Connection(r.org, wrong.ID), mustJSONOf(t, r.setup))
 	require.NoError(t, r.api.Door().CreateConnection(t.Context(), wrong, draft()))
-	for _, name := range []string{"theirs", foreign.ID, schema.NewID(schema.PrefixConnection), "wrong", wrong.ID} {
+	for _, name := range []string{"wrong", wrong.ID} {
 		r.refused(name, flow.TypeConfiguration)
 	}
+	told := map[string]bool{}
+	for _, name := range []string{"theirs", foreign.ID, stranger.conn.ID, schema.NewID(schema.PrefixConnection)} {
+		told[strings.ReplaceAll(r.refused(name, flow.TypeConfiguration), name, "NAME")] = true
+	}
+	require.Len(t, told, 1, "%v", told)
+	require.Zero(t, stranger.book.Stats().Creations)
 }
 
 // TestPreviousVersion: a rotation between reading the connection and opening
@@ -172,7 +187,7 @@ func (r *rig) resettle(c store.Connection, setup config.Connection) {
 
 // refused runs a flow over the connection and wants a fault of the type, with
 // nothing sent and nothing begun.
-func (r *rig) refused(connection, want string) {
+func (r *rig) refused(connection, want string) (detail string) {
 	r.Helper()
 	doc := r.deploy(`
 do:
@@ -192,4 +207,10 @@ do:
 	var object map[string]any
 	require.NoError(r, json.Unmarshal([]byte(told), &object))
 	require.NotEmpty(r, object["detail"])
+	require.NoError(r, p.Finish(r.Context(), task.FinishRequest{Owner: n.owner(), Key: ":finish", Fault: res.Fault}))
+	entries, err := r.cell.Work().ListAudit(r.Context(), store.AuditFilter{Action: "run.failed", Target: n.ID})
+	require.NoError(r, err)
+	require.Len(r, entries, 1)
+	detail, _ = object["detail"].(string)
+	return detail
 }

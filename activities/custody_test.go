@@ -265,8 +265,13 @@ func TestOtherBaseAddress(t *testing.T) {
 		setup := v.setup
 		setup.Settings = json.RawMessage(`{"base_url":"https://evil.example"}`)
 		v.resettle(v.conn, setup)
-		require.Contains(v, v.bill("books"), "not bound to evil.example:443")
+		require.Contains(v, v.bill("books"), "its base address is on none of the hosts")
 		require.Zero(v, v.book.Stats().Creations)
+		require.Equal(v, 1, v.audited("connection.suspended", v.conn.ID))
+		v.resettle(v.conn, v.setup)
+		require.Contains(v, v.bill("books"), "suspended", "until its credential is entered again")
+		v.save(v.conn.ID, 2, 0, v.book.Token())
+		require.Empty(v, v.bill("books"))
 	})
 }
 

@@ -259,8 +259,10 @@ func TestKeysGiveAwayOnlyWhatTheyHave(t *testing.T) {
 }
 
 // TestCodec: operators of the organization, and its keys, and nobody else.
-func TestCodec(t *testing.T) {
-	p := newPlatform(t)
+func TestCodec(t *testing.T) { onEach(t, codec) }
+
+func codec(p *platform) {
+	t := p.t
 	o, theirs := p.tenant("acme"), p.tenant("globex")
 	mint := func(role token.Role, expires time.Duration, namespaces ...string) string {
 		text, err := p.signer.Mint(token.Claims{Subject: "ops", Role: role, Namespaces: namespaces, Expires: time.Now().Add(expires)})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tenonhq/tenon/plugins/broker"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/place"
@@ -208,6 +209,10 @@ func (s *Server) checkSetup(connector string, setup config.Connection) error {
 		}
 		if err := within("/use", k.takes(setup.Use.Inject)); err != nil {
 			return err
+		}
+		if base := setup.Base(); base != "" && broker.Bound(base, setup.Use) != nil {
+			return schema.Errorf(schema.CodeInvalid, "the base address is on none of the hosts that the connection is bound to").At("/settings/base_url").
+				Advise("Name its host in use.hosts, with the port unless it is that of the scheme.")
 		}
 	}
 	if setup.Lookup != nil {

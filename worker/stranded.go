@@ -41,7 +41,8 @@ func (r *relay) stranded(open []store.Run, now time.Time, heard func(run string)
 		h := heard(run.ID)
 		patience := silent + h.Put
 		if run.State == store.RunWaiting {
-			if run.DueAt == nil || run.DueAt.After(now) {
+			// None: by a clock that was set meanwhile, its time had come before it was written.
+			if run.DueAt != nil && run.DueAt.After(now) {
 				continue
 			}
 			if !h.Works {

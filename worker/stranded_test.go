@@ -62,6 +62,13 @@ func TestStranded(t *testing.T) {
 	require.False(t, stranded(overdue-time.Second))
 	require.True(t, stranded(2*time.Second), "its wait is long over")
 
+	// The clock went past its time before that was written: it is over all the same.
+	run.Carrier, run.DueAt = "without a time", nil
+	require.False(t, stranded(0))
+	require.False(t, stranded(overdue-time.Second))
+	require.True(t, stranded(2*time.Second))
+	run.DueAt = &due
+
 	// Its row says so until its next transaction, which may be an attempt away.
 	run.Carrier, works = "at work", true
 	require.False(t, stranded(0))

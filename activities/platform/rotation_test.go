@@ -285,36 +285,55 @@ func TestRotationEndsWithItsOrganization(t *testing.T) {
 	})
 }
 
-// TestKilledRotations kills the hosts of a rotation with -9, anywhere and again and
-// again, while the API and the cell do their part.
+// TestKilledRotations kills the hosts of a rotation with -9 in each of its steps,
+// again and again, while the API and the cell do their part.
 func TestKilledRotations(t *testing.T) {
-	each(t, func(s *site) {
-		r := newRotating(s)
-		s.Rotation, s.RootPrivate = r.ask(keystore.KindData), s.root.Reveal()
-		rng := rand.New(rand.NewPCG(3, 4))
-		// The sides do their part as the cell and the API would.
-		follow := func() string {
-			row, err := s.control.GetRotation(s.Context(), s.Rotation)
-			require.NoError(s, err)
-			switch row.State {
-			case store.RotationPrepared:
-				r.learn()
-			case store.RotationSwitched:
-				r.reseal(r.api.Door())
-				r.reseal(r.cell.Work())
+	for _, kind := range []keystore.Kind{keystore.KindData, keystore.KindCredential} {
+		t.Run(string(kind), func(t *testing.T) {
+			each(t, func(s *site) { killedRotation(s, kind) })
+		})
+	}
+}
+
+func killedRotation(s *site, kind keystore.Kind) {
+	r := newRotating(s)
+	_, former := r.opened()
+	s.Rotation, s.RootPrivate = r.ask(kind), s.root.Reveal()
+	rng := rand.New(rand.NewPCG(3, 4))
+	// The sides do their part as the cell and the API would.
+	follow := func() string {
+		row, err := s.control.GetRotation(s.Context(), s.Rotation)
+		require.NoError(s, err)
+		switch row.State {
+		case store.RotationPrepared:
+			r.learn()
+		case store.RotationSwitched:
+			r.reseal(r.api.Door())
+			r.reseal(r.cell.Work())
+		}
+		return row.State
+	}
+	killed := map[string]bool{}
+	for state := follow(); state != store.RotationDone; state = follow() {
+		if !killed[state] {
+			killed[state] = true
+			for range 3 {
+				r.killedHost(time.Duration(rng.IntN(15)) * time.Millisecond)
 			}
-			return row.State
+			continue
 		}
-		for range 5 {
-			r.killedHost(time.Duration(rng.IntN(15)) * time.Millisecond)
-			follow()
-		}
-		for follow() != store.RotationDone {
-			_, err := r.rotation(noHistories).Step(s.Context(), s.Rotation)
-			require.NoError(s, err)
-		}
+		_, err := r.rotation(noHistories).Step(s.Context(), s.Rotation)
+		require.NoError(s, err)
+	}
+	require.NotEmpty(s, killed)
+	if kind == keystore.KindData {
 		r.replaced()
-	})
+		return
+	}
+	_, host := r.opened()
+	require.Len(s, host.Private, 1, "the former pair is destroyed")
+	require.NotEqual(s, former.Private[0].Public().ID(), host.Private[0].Public().ID())
+	require.Equal(s, former.DataKeys[0].ID(), host.DataKeys[0].ID())
 }
 
 // killedHost runs a host in a process of its own, and kills it after a while.

@@ -44,6 +44,16 @@ func bind(t target, use seal.Use, credentialed bool) (route, error) {
 	return r, nil
 }
 
+// Bound tells whether an address is on a host that a use names: CodeRefused when it
+// is not, CodeInvalid when it is no address.
+func Bound(address string, use seal.Use) error {
+	t, err := parseTarget(address)
+	if err != nil {
+		return err
+	}
+	return listed(t, use.Hosts)
+}
+
 func listed(t target, hosts []string) error {
 	for _, entry := range hosts {
 		if strings.Count(entry, ":") > 1 && entry[0] != '[' {

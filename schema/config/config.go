@@ -46,6 +46,18 @@ type Lookup struct {
 	Found string `json:"found"`
 }
 
+// Base is the address that the connector's requests go below, of connectors that
+// have such a setting; empty for none.
+func (c Connection) Base() string {
+	var settings struct {
+		BaseURL string `json:"base_url"`
+	}
+	if json.Unmarshal(c.Settings, &settings) != nil {
+		return "" // Of another type: then it is none.
+	}
+	return settings.BaseURL
+}
+
 // The kinds of event.
 const (
 	KindWebhook  = "webhook"

@@ -60,7 +60,8 @@ type Run struct {
 	CreatedAt time.Time
 	StartedAt *time.Time
 	EndedAt   *time.Time
-	// DueAt is when a run that waits goes on by itself; nil for one that does not wait.
+	// DueAt is when a run that waits goes on by itself; nil for one that does not wait,
+	// or whose time had come before it was written.
 	DueAt     *time.Time
 	ErrorType string
 	// ResultSealed is the output or the error object.

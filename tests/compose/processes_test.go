@@ -350,6 +350,31 @@ func (s *stage) nobodyElse(t *testing.T) {
 			require.ErrorAs(t, err, &refused, "%s enters %s", service, name)
 			assert.Equal(t, "42501", string(refused.Code), "%s enters %s", service, name)
 		}
+		if service == "api" {
+			u.Path = "/tenon"
+			appendOnly(t, u.String())
+		}
 		assert.Less(t, entered, len(databases)-1, "there are databases to be kept out of: %v", databases)
+	}
+}
+
+// appendOnly: the API, whose database the control one is, may add to its log, and
+// change nothing in it.
+func appendOnly(t *testing.T, address string) {
+	t.Helper()
+	control := connect(t, address)
+	var entries int
+	require.NoError(t, control.QueryRowContext(t.Context(), "SELECT count(*) FROM control.audit").Scan(&entries))
+	require.Positive(t, entries)
+	for _, statement := range []string{
+		"UPDATE control.audit SET actor = 'somebody else'", "DELETE FROM control.audit", "TRUNCATE control.audit", "DROP TABLE control.audit",
+		"ALTER TABLE control.audit DISABLE TRIGGER ALL", "UPDATE control.checkpoints SET document = '{}'", "DELETE FROM control.checkpoints", "TRUNCATE control.checkpoints",
+		"INSERT INTO control.checkpoints (organization, seq, document) VALUES ('', 1000, '{}')",
+	} {
+		_, err := control.ExecContext(t.Context(), statement)
+		var refused *pq.Error
+		if assert.ErrorAs(t, err, &refused, statement) {
+			assert.Equal(t, "42501", string(refused.Code), "%s: %s", statement, refused.Message)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func TestACellSleepsAndWakes(t *testing.T) {
 }
 
 // TestACellWakesForItsSchedule leaves a cell asleep, without a process, until its
-// schedule is due, again and again: each time makes one bill.
+// schedule is due, again and again, or its flow is called.
 func TestACellWakesForItsSchedule(t *testing.T) {
 	t.Parallel()
 	for _, db := range databases() {
@@ -96,7 +97,11 @@ func TestACellWakesForItsSchedule(t *testing.T) {
 			s.reach(t, 30*time.Second, "completed", 1)
 			p.sleeps(t)
 			s.reach(t, 30*time.Second, "completed", 2)
-			s.bills(t, "timed", "timed")
+			p.sleeps(t)
+			s.must(t, http.MethodPost, "/v1/flows/now/runs", 202, map[string]any{"input": map[string]any{"id": "called"}}, nil)
+			eventually(t, 20*time.Second, "the call is heard", func() bool {
+				return slices.ContainsFunc(s.books.Bills(), func(b ledger.Bill) bool { return b.Order == "called" })
+			})
 		})
 	}
 }
