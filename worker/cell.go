@@ -178,6 +178,10 @@ func RunCell(ctx context.Context, line *Line, tools Tools, logger *slog.Logger, 
 			err = nil
 		case <-cell.Work().Lost():
 			err = store.ErrNotOwner
+		case <-launcher.Gone():
+			// Nothing can be started any more, and a launcher only before a cell restricts
+			// itself: the next process has one.
+			err = schema.Errorf(schema.CodeUnavailable, "the launcher of the cell's children has ended")
 		case <-sleep:
 			if r.busy() {
 				continue

@@ -126,3 +126,20 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	p.gone(t, mine)
 	require.Less(t, time.Since(began), 2*time.Second)
 }
+
+// TestACellWithoutItsLauncher kills what starts a cell's sandboxed children, and
+// them with it. The cell cannot make another: it ends, and the next one goes on.
+func TestACellWithoutItsLauncher(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.start(t)
+	s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
+	s.accepted(t, "now", "before")
+	s.reach(t, 20*time.Second, "completed", 1)
+	cell := p.pid(t, "tenon-cell")
+	require.NoError(t, syscall.Kill(p.pid(t, "tenon-launcher"), syscall.SIGKILL))
+	s.accepted(t, "now", "after")
+	s.reach(t, 20*time.Second, "completed", 2)
+	require.NotEqual(t, cell, p.pid(t, "tenon-cell"))
+	s.bills(t, "before", "after")
+}
