@@ -14,7 +14,6 @@ import (
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
-	"github.com/tenonhq/tenon/schema/store/storetest"
 	"github.com/tenonhq/tenon/schema/task"
 )
 
@@ -120,10 +119,11 @@ func TestPlantedCredentials(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, storetest.SQLite(t), ledger.Keys)
-			victim := r.connect("victim", r.setup)
-			c.tamper(r, victim)
-			r.refused("victim", c.want)
+			each(t, ledger.Keys, func(r *rig) {
+				victim := r.connect("victim", r.setup)
+				c.tamper(r, victim)
+				r.refused("victim", c.want)
+			})
 		})
 	}
 }

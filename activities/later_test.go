@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -317,6 +318,7 @@ func TestThrottledBeforeIntent(t *testing.T) {
 			}))
 			defer server.Close()
 			setup := r.setup
+			setup.Settings = json.RawMessage(`{"base_url":"` + server.URL + `"}`)
 			setup.Use.Hosts = []string{server.Listener.Addr().String()}
 			setup.Use.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 			other := r.connect("others", setup)

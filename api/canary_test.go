@@ -390,7 +390,7 @@ func TestCredentialRules(t *testing.T) {
 	p.must(http.StatusOK, p.call("PUT", path+"/credential", o.bound, sealFor(s.PublicKey, 2)), nil)
 
 	// What it is bound to does not change under it.
-	moved := `{"use":{"hosts":["evil.example"],"inject":{"scheme":"bearer"}}}`
+	moved := `{"settings":{"base_url":"https://evil.example"},"use":{"hosts":["evil.example"],"inject":{"scheme":"bearer"}}}`
 	r := p.call("PATCH", path, o.bound, moved)
 	require.Equal(t, http.StatusConflict, r.status)
 	assert.Equal(t, "/use", r.problem(t).Pointer)

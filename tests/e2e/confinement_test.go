@@ -126,14 +126,14 @@ func settle(t *testing.T, bin string, uid int) *household {
 	second, _ := p.organization(t, "Second")
 	in := func(parts ...string) string { return filepath.Join(append([]string{p.data}, parts...)...) }
 	h := &household{p: p, outsider: asleep.Process.Pid, pids: map[string]int{}, files: map[string][]string{
-		"api": {in("keys", "api.key")}, "host": {in("keys", "root.key"), in("keys", "engine-token.key")},
+		"api": {in("keys", "api.key")}, "host": {in("keys", "root.key"), in("keys", "engine-token.key"), in("keys", "checkpoint.key")},
 		"control": {in("control", "control.db")}, "keystore": {in("keystore")},
 		"engine": {in("engine")}, "cell": databasesOf(t, in("cells", first)), "other cell": databasesOf(t, in("cells", second)),
 		"nobody": {in("admin.key"), in("logs", "tenon.log")}, "outside": {secret},
 	}}
 	eventually(t, 20*time.Second, "everything runs", func() bool {
 		h.find(t, first)
-		for _, kind := range []string{"up", "api", "host", "engine", "starter", "cell", "other cell", "launcher"} {
+		for _, kind := range []string{"up", "api", "host", "engine", "starter", "cell", "other cell", "launcher", "other launcher"} {
 			if h.pids[kind] == 0 {
 				return false
 			}
@@ -171,14 +171,14 @@ func (h *household) find(t *testing.T, organization string) {
 		case "tenon-starter":
 			h.pids["starter"] = pid
 		case "tenon-cell":
-			if !strings.Contains(cmdline(pid), organization) {
-				h.pids["other cell"] = pid
-				continue
+			of := "other "
+			if strings.Contains(cmdline(pid), organization) {
+				of = ""
 			}
-			h.pids["cell"] = pid
+			h.pids[of+"cell"] = pid
 			for child, name := range h.p.below(t, pid) {
 				if name == "tenon-launcher" {
-					h.pids["launcher"] = child
+					h.pids[of+"launcher"] = child
 				}
 			}
 		}
@@ -232,7 +232,7 @@ func (h *household) granted(verb, object, kind string, may []string) bool {
 		return kind == "api" || kind == "host" || kind == "engine"
 	case "execute", "environ", "maps", "mem", "fd", "ptrace":
 		// A starter's children, and a launcher's, are in its hands.
-		return kind == "starter" && (verb == "execute" || h.is(object, "cell", "other cell", "launcher"))
+		return kind == "starter" && (verb == "execute" || h.is(object, "cell", "other cell", "launcher", "other launcher"))
 	}
 	return false
 }

@@ -40,6 +40,16 @@ do:` + before + `
 `
 }
 
+// retried is a flow that makes its bill again a while after it could not.
+func retried(pause time.Duration) string {
+	bill := strings.SplitAfter(billing(""), "\ndo:")[1]
+	return strings.SplitAfter(billing(""), "\ndo:")[0] + `
+  - persist:
+      try:` + strings.ReplaceAll(bill, "\n", "\n      ") + `
+      catch: {retry: {delay: {milliseconds: ` + fmt.Sprint(pause.Milliseconds()) + `}, limit: {attempt: {count: 3}}}}
+`
+}
+
 // waiting is the step of a flow that waits.
 func waiting(d time.Duration) string {
 	return fmt.Sprintf("\n  - pause: {wait: {milliseconds: %d}}", d.Milliseconds())

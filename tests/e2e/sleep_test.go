@@ -33,8 +33,8 @@ func (p *platform) sleeps(t *testing.T) {
 }
 
 // TestACellSleepsAndWakes leaves a cell alone until no process of it is left,
-// though two of its runs wait. It wakes by itself when the first of them is due,
-// and by an event and a command whose bells nobody hears.
+// though three of its runs wait. It wakes by itself when the first of them is due, be
+// it after a wait or before a retry, and by an event and a command whose bells nobody hears.
 func TestACellSleepsAndWakes(t *testing.T) {
 	t.Parallel()
 	for _, db := range databases() {
@@ -44,28 +44,31 @@ func TestACellSleepsAndWakes(t *testing.T) {
 			p.start(t)
 			const wait = 20 * time.Second
 			s := newShop(t, p, ledger.Keys, map[string]string{
-				"now": billing(""), "later": billing(waiting(wait)), "long": billing(waiting(time.Hour)),
+				"now": billing(""), "later": billing(waiting(wait)), "long": billing(waiting(time.Hour)), "again": retried(wait),
 			})
 			p.sleeps(t) // There was nothing to do yet.
+			require.NoError(t, s.books.Control(ledger.Control{Count: 1, Fail: 500, When: ledger.Before}))
+			s.accepted(t, "again", "retried")
+			s.reach(t, 20*time.Second, "waiting", 1)
 			s.accepted(t, "now", "first")
 			s.accepted(t, "long", "never")
 			s.accepted(t, "later", "due")
 			asked := time.Now()
-			s.reach(t, 20*time.Second, "waiting", 2)
+			s.reach(t, 20*time.Second, "waiting", 3)
 			s.reach(t, 20*time.Second, "completed", 1)
 			p.sleeps(t)
 			require.Less(t, time.Since(asked), wait, "it slept before the wait was over")
-			s.reach(t, wait, "completed", 2)
+			s.reach(t, 2*wait, "completed", 3)
 			took := time.Since(asked)
 			require.Greater(t, took, wait)
 			require.Less(t, took, wait+15*time.Second, "the wait is over in time")
-			s.bills(t, "first", "due")
+			s.bills(t, "first", "due", "retried")
 
 			p.sleeps(t)
 			require.NoError(t, os.Remove(filepath.Join(p.data, "run", "bell.sock")))
 			lost := time.Now()
 			s.accepted(t, "now", "unheard")
-			s.reach(t, 20*time.Second, "completed", 3)
+			s.reach(t, 20*time.Second, "completed", 4)
 			t.Logf("found after %s", time.Since(lost))
 			p.sleeps(t)
 			for _, r := range s.runs(t) {
@@ -74,7 +77,7 @@ func TestACellSleepsAndWakes(t *testing.T) {
 				}
 			}
 			s.reach(t, 20*time.Second, "canceled", 1)
-			s.bills(t, "first", "due", "unheard")
+			s.bills(t, "first", "due", "retried", "unheard")
 			require.NotContains(t, p.logs(), "panic")
 		})
 	}

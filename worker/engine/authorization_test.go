@@ -137,6 +137,11 @@ func refused(t *testing.T, conn *grpc.ClientConn, bearer, namespace string, c ca
 // what is not granted is refused.
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
+	onBoth(t, whoMayDoWhat)
+}
+
+func whoMayDoWhat(t *testing.T, shared bench) {
+	t.Helper()
 	own, other := newCell(t, shared), newCell(t, shared)
 	conn := raw(t, shared.engine.Frontend())
 	stranger, err := token.NewSigner()

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/codec"
 	"github.com/tenonhq/tenon/schema/seal"
+	"github.com/tenonhq/tenon/schema/store/storetest"
 	"github.com/tenonhq/tenon/schema/token"
 	"github.com/tenonhq/tenon/worker/engine"
 	platformflows "github.com/tenonhq/tenon/workflows/platform"
@@ -127,6 +129,35 @@ func runMain(m *testing.M) int {
 		return 1
 	}
 	return code
+}
+
+// onBoth runs a test on the shared engine, whose state is on SQLite, and on one of
+// its own on PostgreSQL.
+func onBoth(t *testing.T, test func(t *testing.T, b bench)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, shared)
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		b := shared
+		b.record = &acts{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var err error
+		b.engine, err = engine.Start(ctx, engine.Config{
+			Recorder: b.record, Directory: t.TempDir(), Verifier: b.signer.Verifier(), Logger: quiet(),
+			PostgresURL: storetest.Postgres(t).URL("postgres"), DatabasePrefix: "t" + strings.ToLower(rand.Text()) + "_",
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+			defer cancel()
+			require.NoError(t, b.engine.Stop(ctx))
+		})
+		test(t, b)
+	})
 }
 
 // quiet logs errors only; TENON_TEST_LOG=1 shows everything.

@@ -89,6 +89,11 @@ func ask(t *testing.T, conn *grpc.ClientConn, bearer string, m protoreflect.Meth
 // whether there is such a namespace or not.
 func TestEveryMethodWithAnothersNames(t *testing.T) {
 	t.Parallel()
+	onBoth(t, everyMethodWithAnothersNames)
+}
+
+func everyMethodWithAnothersNames(t *testing.T, shared bench) {
+	t.Helper()
 	own, other := newCell(t, shared), newCell(t, shared)
 	run, err := other.client(t, shared).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "car_theirs", TaskQueue: task.Queue}, greeting, "x", false)
 	require.NoError(t, err)
