@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,7 +123,8 @@ func settle(t *testing.T, bin string, uid int) *household {
 	require.NoError(t, asleep.Start())
 	t.Cleanup(func() { _ = asleep.Process.Kill(); _ = asleep.Wait() })
 	p.start(t)
-	first, _ := p.organization(t, "First")
+	first, key := p.organization(t, "First")
+	p.busy(t, key)
 	second, _ := p.organization(t, "Second")
 	in := func(parts ...string) string { return filepath.Join(append([]string{p.data}, parts...)...) }
 	h := &household{p: p, outsider: asleep.Process.Pid, pids: map[string]int{}, files: map[string][]string{
@@ -133,7 +135,7 @@ func settle(t *testing.T, bin string, uid int) *household {
 	}}
 	eventually(t, 20*time.Second, "everything runs", func() bool {
 		h.find(t, first)
-		for _, kind := range []string{"up", "api", "host", "engine", "starter", "cell", "other cell", "launcher", "other launcher"} {
+		for _, kind := range []string{"up", "api", "host", "engine", "starter", "cell", "other cell", "launcher", "other launcher", "connector", "evaluator"} {
 			if h.pids[kind] == 0 {
 				return false
 			}
@@ -143,6 +145,39 @@ func settle(t *testing.T, bin string, uid int) *household {
 	})
 	h.sockets = []string{in("run", "bell.sock")}
 	return h
+}
+
+// busy has the organization's evaluator and connector at work for as long as the
+// test: they end when nobody uses them.
+func (p *platform) busy(t *testing.T, key string) {
+	t.Helper()
+	p.must(t, key, "", http.MethodPost, "/v1/namespaces", 201, map[string]any{"name": "prod"}, nil)
+	p.must(t, key, "prod", http.MethodPost, "/v1/flows", 201, []byte(`
+document: {dsl: '1.0.3', namespace: e2e, name: busy, version: '1.0.0'}
+do:
+  - sum: {set: {n: '${ 1 + 1 }'}}
+  - call: {call: http, with: {method: get, endpoint: 'https://127.0.0.1:1/'}}
+`), nil)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		every := time.NewTicker(2 * time.Second)
+		defer every.Stop()
+		for {
+			if req, err := http.NewRequest(http.MethodPost, "http://"+p.api+"/v1/flows/busy/runs", strings.NewReader("{}")); err == nil {
+				req.Header.Set("Content-Type", "application/json")
+				req.Header.Set("Authorization", "Bearer "+key)
+				req.Header.Set("X-Namespace", "prod")
+				_, _, _ = send(req)
+			}
+			select {
+			case <-end:
+				return
+			case <-every.C:
+			}
+		}
+	}()
+	t.Cleanup(func() { close(end); <-ended })
 }
 
 // databasesOf are the files of a cell's databases.
@@ -177,8 +212,13 @@ func (h *household) find(t *testing.T, organization string) {
 			}
 			h.pids[of+"cell"] = pid
 			for child, name := range h.p.below(t, pid) {
-				if name == "tenon-launcher" {
+				switch {
+				case name == "tenon-launcher":
 					h.pids[of+"launcher"] = child
+				case name == "http" && of == "":
+					h.pids["connector"] = child
+				case name == "tenon-eval" && of == "":
+					h.pids["evaluator"] = child
 				}
 			}
 		}
@@ -232,7 +272,9 @@ func (h *household) granted(verb, object, kind string, may []string) bool {
 		return kind == "api" || kind == "host" || kind == "engine"
 	case "execute", "environ", "maps", "mem", "fd", "ptrace":
 		// A starter's children, and a launcher's, are in its hands.
-		return kind == "starter" && (verb == "execute" || h.is(object, "cell", "other cell", "launcher", "other launcher"))
+		children := h.is(object, "connector", "evaluator")
+		return kind == "launcher" && children ||
+			kind == "starter" && (verb == "execute" || children || h.is(object, "cell", "other cell", "launcher", "other launcher"))
 	}
 	return false
 }
