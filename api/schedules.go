@@ -100,18 +100,7 @@ func (s *Server) registerSchedules() {
 
 // schedule finds a schedule of the caller's namespace.
 func (c *caller) schedule(ctx context.Context, id string) (store.Source, error) {
-	missing := schema.Errorf(schema.CodeNotFound, "there is no such schedule")
-	if schema.CheckID(schema.PrefixSchedule, id) != nil {
-		return store.Source{}, missing
-	}
-	row, err := c.cell.Door().GetSource(ctx, id)
-	if err != nil {
-		return store.Source{}, err
-	}
-	if row.Namespace != c.namespace.ID || row.State == store.SourceDeleted {
-		return store.Source{}, missing
-	}
-	return row, nil
+	return c.sourceOf(ctx, schema.PrefixSchedule, id, schema.Errorf(schema.CodeNotFound, "there is no such schedule"))
 }
 
 func (c *caller) showSchedule(row store.Source, timers map[string]store.Timer) (Schedule, error) {
@@ -165,11 +154,7 @@ func (s *Server) listSchedules(ctx context.Context, c *caller, in *Paging) (*Out
 }
 
 func (s *Server) createSchedule(ctx context.Context, c *caller, in *createSchedule) (*Output[Schedule], error) {
-	flow, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, in.Body.Flow)
-	if schema.CodeOf(err) == schema.CodeNotFound {
-		return nil, unknown(schema.Errorf(schema.CodeInvalid, "there is no such flow in the namespace").At("/flow").
-			Advise("Deploy the flow first."))
-	}
+	flow, err := c.flowOf(ctx, in.Body.Flow)
 	if err != nil {
 		return nil, err
 	}

@@ -107,8 +107,13 @@ func (s *Server) registerSources() {
 
 // source finds a source of the caller's namespace.
 func (c *caller) source(ctx context.Context, id string) (store.Source, error) {
-	missing := schema.Errorf(schema.CodeNotFound, "there is no such source")
-	if schema.CheckID(schema.PrefixSource, id) != nil {
+	return c.sourceOf(ctx, schema.PrefixSource, id, schema.Errorf(schema.CodeNotFound, "there is no such source"))
+}
+
+// sourceOf finds a source of one kind, a webhook's or a schedule, of the caller's
+// namespace, or answers that it is missing.
+func (c *caller) sourceOf(ctx context.Context, kind schema.Prefix, id string, missing error) (store.Source, error) {
+	if schema.CheckID(kind, id) != nil {
 		return store.Source{}, missing
 	}
 	row, err := c.cell.Door().GetSource(ctx, id)
@@ -119,6 +124,16 @@ func (c *caller) source(ctx context.Context, id string) (store.Source, error) {
 		return store.Source{}, missing
 	}
 	return row, nil
+}
+
+// flowOf finds the flow that a source is to start.
+func (c *caller) flowOf(ctx context.Context, idOrName string) (store.Flow, error) {
+	flow, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, idOrName)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return flow, unknown(schema.Errorf(schema.CodeInvalid, "there is no such flow in the namespace").At("/flow").
+			Advise("Deploy the flow first."))
+	}
+	return flow, err
 }
 
 func (c *caller) showSource(row store.Source) (Source, error) {
@@ -134,11 +149,7 @@ func (c *caller) showSource(row store.Source) (Source, error) {
 }
 
 func (s *Server) createSource(ctx context.Context, c *caller, in *createSource) (*Output[NewSource], error) {
-	flow, err := c.cell.Door().GetFlow(ctx, c.namespace.ID, in.Body.Flow)
-	if schema.CodeOf(err) == schema.CodeNotFound {
-		return nil, unknown(schema.Errorf(schema.CodeInvalid, "there is no such flow in the namespace").At("/flow").
-			Advise("Deploy the flow first."))
-	}
+	flow, err := c.flowOf(ctx, in.Body.Flow)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,8 @@ func Token(org, connection string, version int) seal.Place {
 	return seal.Place{Organization: org, Table: "tokens", Row: connection, Field: strconv.Itoa(version)}
 }
 
-// Source is where a source's verifier and its secrets (config.Source) belong.
+// Source is where a source's verifier and its secrets (config.Source) belong, and
+// when a schedule fires (config.Schedule).
 func Source(org, id string) seal.Place {
 	return seal.Place{Organization: org, Table: "sources", Row: id, Field: "config"}
 }
