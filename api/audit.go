@@ -112,7 +112,7 @@ func (s *Server) listAudit(ctx context.Context, c *caller, in *listAudit) (*Outp
 }
 
 func (s *Server) listPlatformAudit(ctx context.Context, _ *caller, in *listPlatformAudit) (*Output[List[AuditEntry]], error) {
-	return s.platformTrail(in.Organization, in.AuditFilter).page(ctx, in.Paging)
+	return s.platformTrail(ctx, in.Organization, in.AuditFilter).page(ctx, in.Paging)
 }
 
 func (s *Server) exportAudit(ctx context.Context, c *caller, in *exportAudit) (*huma.StreamResponse, error) {
@@ -124,7 +124,7 @@ func (s *Server) exportAudit(ctx context.Context, c *caller, in *exportAudit) (*
 }
 
 func (s *Server) exportPlatformAudit(ctx context.Context, _ *caller, in *exportPlatformAudit) (*huma.StreamResponse, error) {
-	return s.export(ctx, s.platformTrail(in.Organization, in.AuditFilter))
+	return s.export(ctx, s.platformTrail(ctx, in.Organization, in.AuditFilter))
 }
 
 // listCheckpoints shows the caller's own: a platform key's are the control

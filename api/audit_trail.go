@@ -8,7 +8,6 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
-	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 )
 
@@ -61,41 +60,12 @@ func (s *Server) organizationTrail(ctx context.Context, c *caller, namespace str
 	return t, nil
 }
 
-func (s *Server) platformTrail(organization string, f AuditFilter) *trail {
+func (s *Server) platformTrail(ctx context.Context, organization string, f AuditFilter) *trail {
 	filter := f.store()
 	filter.Organization = organization
-	return &trail{open: controlDetail, chains: []*strand{{
+	return &trail{open: s.openControl(ctx), chains: []*strand{{
 		name: store.ChainControl, chains: s.config.Control.Chains(), filter: filter, whole: filter == store.AuditFilter{},
 	}}}
-}
-
-func (c *caller) openDetail(e *audit.Entry) (json.RawMessage, error) {
-	if e.Chain == store.ChainControl {
-		return controlDetail(e)
-	}
-	if len(e.Detail) == 0 {
-		return nil, nil
-	}
-	var detail json.RawMessage
-	err := c.cell.openJSON(place.Audit(c.org, e.Chain), e.Detail, &detail)
-	return detail, err
-}
-
-// controlDetail is JSON as it is: the control database has no key.
-func controlDetail(e *audit.Entry) (json.RawMessage, error) {
-	if len(e.Detail) > 0 && !json.Valid(e.Detail) {
-		return nil, schema.Errorf(schema.CodeInternal, "the detail of an audit entry cannot be read")
-	}
-	return e.Detail, nil
-}
-
-// inClear is the detail of a control entry: what the row beside it says too.
-func inClear(detail any) ([]byte, error) {
-	text, err := json.Marshal(detail)
-	if err != nil {
-		return nil, schema.Errorf(schema.CodeInternal, "the audit detail cannot be written: %w", err)
-	}
-	return text, nil
 }
 
 func (t *trail) show(e *audit.Entry) (audit.Record, error) {

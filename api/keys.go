@@ -106,7 +106,8 @@ func (s *Server) createKey(ctx context.Context, c *caller, in *createKey) (*Outp
 		Permissions: in.Body.Permissions, CreatedAt: now, CreatedBy: c.actor, ExpiresAt: in.Body.ExpiresAt,
 	}
 	draft := store.AuditDraft{Actor: c.actor, Action: "key.create", Target: id, Namespace: namespace}
-	if draft.DetailSealed, err = inClear(map[string]any{"permissions": key.Permissions, "expires_at": key.ExpiresAt}); err != nil {
+	detail := map[string]any{"permissions": key.Permissions, "expires_at": key.ExpiresAt}
+	if draft.DetailSealed, err = s.sealControl(ctx, org, detail); err != nil {
 		return nil, err
 	}
 	if err := s.config.Control.CreateKey(ctx, key, draft); err != nil {

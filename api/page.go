@@ -54,12 +54,9 @@ func (s *Server) audit(c *caller, action, target string, detail map[string]any) 
 	if c.cell == nil || len(detail) == 0 {
 		return draft, nil
 	}
-	plain, err := json.Marshal(detail)
-	if err != nil {
-		return draft, schema.Errorf(schema.CodeInternal, "the audit detail cannot be written: %w", err)
-	}
-	draft.DetailSealed = c.cell.keys.Seal(place.Audit(c.org, store.ChainDoor), plain)
-	return draft, nil
+	var err error
+	draft.DetailSealed, err = c.cell.sealJSON(place.Audit(c.org, store.ChainDoor), detail)
+	return draft, err
 }
 
 // sealJSON seals a value for its place.

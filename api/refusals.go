@@ -148,25 +148,27 @@ func (s *Server) writeRefusals(ctx context.Context) {
 // writeRefusal writes to the organization's own log. One whose cell cannot be
 // used now has its entry in the control chain, as has nobody's.
 func (s *Server) writeRefusal(ctx context.Context, of refusal, t *tally) error {
-	detail, err := inClear(t)
+	draft := store.AuditDraft{Actor: of.actor, Action: of.action, Target: of.target, Namespace: of.namespace, Organization: of.organization}
+	if of.organization != "" {
+		opened, release, err := s.cells.acquire(ctx, of.organization)
+		switch schema.CodeOf(err) {
+		case "":
+			defer release()
+			if draft.DetailSealed, err = opened.sealJSON(place.Audit(of.organization, store.ChainDoor), t); err != nil {
+				return err
+			}
+			return opened.Door().AppendAudit(ctx, draft)
+		case schema.CodeForbidden, schema.CodeNotFound:
+		default:
+			return err
+		}
+	}
+	var err error
+	if draft.DetailSealed, err = s.sealControl(ctx, of.organization, t); schema.CodeOf(err) == schema.CodeUnavailable {
+		err = nil // Its keys are gone: that it was refused still is on the record.
+	}
 	if err != nil {
 		return err
 	}
-	draft := store.AuditDraft{
-		Actor: of.actor, Action: of.action, Target: of.target, Namespace: of.namespace, Organization: of.organization, DetailSealed: detail,
-	}
-	if of.organization == "" {
-		return s.config.Control.AppendAudit(ctx, draft)
-	}
-	opened, release, err := s.cells.acquire(ctx, of.organization)
-	switch schema.CodeOf(err) {
-	case "":
-	case schema.CodeForbidden, schema.CodeNotFound:
-		return s.config.Control.AppendAudit(ctx, draft)
-	default:
-		return err
-	}
-	defer release()
-	draft.DetailSealed = opened.keys.Seal(place.Audit(of.organization, store.ChainDoor), detail)
-	return opened.Door().AppendAudit(ctx, draft)
+	return s.config.Control.AppendAudit(ctx, draft)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/keystore"
+	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
@@ -146,6 +147,13 @@ func runHost(ctx context.Context, e env) error {
 	notary, err := notary.New(notary.Config{
 		Control: control, Admin: e.admin(), Signer: checkpoints, Keys: checkpointKeys, Directory: e.checkpoints,
 		Awake: func() []string { return host.Awake() }, Logger: e.logger,
+		Seal: func(ctx context.Context, organization string, detail []byte) ([]byte, error) {
+			cell, err := keys.OpenForHost(ctx, organization, root)
+			if err != nil {
+				return nil, err
+			}
+			return keystore.Set(cell.DataKeys, cell.AuditKeys).Seal(place.Audit(organization, store.ChainControl), detail), nil
+		},
 	})
 	if err != nil {
 		return err

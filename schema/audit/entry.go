@@ -25,8 +25,8 @@ type Entry struct {
 	// Organization is whom an entry of the control chain concerns; empty in a
 	// cell's chains, which are one organization's as a whole.
 	Organization string
-	// Detail is ciphertext under the cell's data key; in the control chain,
-	// which has no key, JSON that tells no more than its tables do.
+	// Detail is ciphertext under a key of the organization; JSON where an entry
+	// of the control chain concerns none.
 	Detail []byte
 	// Prev is the hash of the entry before; empty for the first.
 	Prev []byte

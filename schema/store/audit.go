@@ -25,9 +25,8 @@ type AuditDraft struct {
 	// Organization is whom an act on the control database concerns; a cell's
 	// chains leave it empty.
 	Organization string
-	// DetailSealed is ciphertext under the cell's data key. The control
-	// database has no key: there it is JSON, and tells no more than the tables
-	// beside it do (invariant 2).
+	// DetailSealed is ciphertext under a key of the organization (invariant 3).
+	// Where an act concerns none it is JSON: the control database has no key.
 	DetailSealed []byte
 }
 

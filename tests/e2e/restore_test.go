@@ -101,9 +101,10 @@ func TestDatabasesPutBack(t *testing.T) {
 			// One that was being started was given no key.
 			eventually(t, 5*time.Second, "no cell runs", func() bool { return len(p.cellProcesses(t, p.cmd.Process.Pid)) == 0 })
 			s.bills(t, "a", "b", "c")
-			status, _, err = p.call(t, p.administrator(t), "", http.MethodGet, "/v1/platform/audit?action=organization.put_back", nil)
+			status, text, err = p.call(t, p.administrator(t), "", http.MethodGet, "/v1/platform/audit?action=organization.put_back", nil)
 			require.NoError(t, err)
 			require.Equal(t, 200, status)
+			require.Contains(t, string(text), "is not there", "the host sealed what it found, and the API opens it")
 
 			said, err := p.acceptRestore(t, s.org)
 			require.NoError(t, err, said)

@@ -3,7 +3,6 @@ package notary
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sort"
@@ -69,12 +68,9 @@ func Accept(ctx context.Context, e Evidence, signer audit.Signer, organization, 
 		return report, schema.Errorf(schema.CodeRefused, "the databases are no earlier copy of themselves: %s", report.Findings[0].String()).
 			Advise("Restore them whole, from one backup; what was changed otherwise is not accepted.")
 	}
-	detail, err := json.Marshal(map[string]any{"restores": report.Restores, "checkpoint": next.Sequence})
-	if err != nil {
-		return nil, schema.Errorf(schema.CodeInternal, "a restore cannot be written: %w", err)
-	}
+	// What was given up stands in the checkpoint, which is signed.
 	return report, e.Control.AcceptRestore(ctx, next, store.AuditDraft{
-		Actor: by, Action: "organization.restore_accepted", Target: targetOf(organization), DetailSealed: detail,
+		Actor: by, Action: "organization.restore_accepted", Target: targetOf(organization),
 	})
 }
 

@@ -42,6 +42,8 @@ type Config struct {
 	// Directory holds a file of checkpoints for each organization, and one for
 	// the control database.
 	Directory string
+	// Seal seals what an entry of the control chain tells of an organization.
+	Seal func(ctx context.Context, organization string, detail []byte) ([]byte, error)
 	// Awake lists the organizations whose cells this host runs.
 	Awake func() []string
 	// Every is a minute when zero.
@@ -258,7 +260,7 @@ func compare(ctx context.Context, chains *store.Chains, last *audit.Checkpoint) 
 func (n *Notary) stop(ctx context.Context, organization string, f audit.Finding) error {
 	n.tell(ctx, organization, f)
 	if organization != "" {
-		draft, err := draftOf("organization.put_back", organization, f)
+		draft, err := n.draft(ctx, "organization.put_back", organization, f)
 		if err != nil {
 			return err
 		}
@@ -361,7 +363,7 @@ func (n *Notary) tell(ctx context.Context, organization string, f audit.Finding)
 		return
 	}
 	n.cfg.Logger.ErrorContext(ctx, "the audit log is not what was signed: verify it", "organization", organization, "finding", f.String())
-	draft, err := draftOf("audit.broken", organization, f)
+	draft, err := n.draft(ctx, "audit.broken", organization, f)
 	if err == nil {
 		err = n.cfg.Control.AppendAudit(ctx, draft)
 	}
@@ -374,15 +376,20 @@ func (n *Notary) tell(ctx context.Context, organization string, f audit.Finding)
 	n.mu.Unlock()
 }
 
-// draftOf is an entry of the control chain about a finding.
-func draftOf(action, organization string, f audit.Finding) (store.AuditDraft, error) {
+// draft is an entry of the control chain about a finding. Without the keys to
+// seal it, the entry stands without: that something is wrong matters more.
+func (n *Notary) draft(ctx context.Context, action, organization string, f audit.Finding) (store.AuditDraft, error) {
+	draft := store.AuditDraft{Actor: actor, Action: action, Target: targetOf(organization), Organization: organization}
 	detail, err := json.Marshal(f)
 	if err != nil {
-		return store.AuditDraft{}, schema.Errorf(schema.CodeInternal, "a finding cannot be written: %w", err)
+		return draft, schema.Errorf(schema.CodeInternal, "a finding cannot be written: %w", err)
 	}
-	target := organization
-	if target == "" {
-		target = f.Chain
+	if organization == "" {
+		draft.Target, draft.DetailSealed = f.Chain, detail
+		return draft, nil
 	}
-	return store.AuditDraft{Actor: actor, Action: action, Target: target, Organization: organization, DetailSealed: detail}, nil
+	if draft.DetailSealed, err = n.cfg.Seal(ctx, organization, detail); err != nil {
+		n.cfg.Logger.WarnContext(ctx, "a finding is on the record without its detail: the organization's keys do not open", "organization", organization, "error", err)
+	}
+	return draft, nil
 }

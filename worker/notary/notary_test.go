@@ -2,6 +2,7 @@ package notary_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ func (s *site) notary(signer audit.Signer) *notary.Notary {
 	s.Helper()
 	n, err := notary.New(notary.Config{
 		Control: s.control, Admin: s.Admin, Signer: signer, Keys: audit.NewKeys(signer.Public()), Directory: s.directory,
-		Awake: func() []string { return []string{s.org} }, Logger: slog.New(slog.DiscardHandler),
+		Awake: func() []string { return []string{s.org} }, Seal: s.seal, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(s, err)
 	return n
@@ -165,11 +166,15 @@ func TestTamperingIsFound(t *testing.T) {
 						return
 					}
 					signed, told := len(s.signed(s.org)), len(s.told())
+					s.seals = func(detail []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(detail)) }
 					s.notary(signer).Look(t.Context(), false)
 					if name == "rewritten" || name == "truncated" || name == "emptied" {
 						require.Len(t, s.signed(s.org), signed, "what was changed is not vouched for")
 						require.Len(t, s.told(), told+1)
 						require.Equal(t, s.org, s.told()[0].Organization)
+						plain, err := base64.StdEncoding.DecodeString(string(s.told()[0].Detail))
+						require.NoError(t, err, "what concerns an organization is sealed by its keys")
+						require.Contains(t, string(plain), chain)
 					}
 				})
 			}

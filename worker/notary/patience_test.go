@@ -21,7 +21,7 @@ func TestADatabaseThatHangs(t *testing.T) {
 	s := newSite(t, storetest.PostgreSQL(t))
 	signer := audit.NewSigner()
 	n, err := notary.New(notary.Config{
-		Control: s.control, Admin: s.Admin, Signer: signer, Keys: audit.NewKeys(signer.Public()), Directory: s.directory,
+		Control: s.control, Admin: s.Admin, Signer: signer, Keys: audit.NewKeys(signer.Public()), Directory: s.directory, Seal: s.seal,
 		Patience: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestAServerThatSaysNothing(t *testing.T) {
 	signer := audit.NewSigner()
 	n, err := notary.New(notary.Config{
 		Control: s.control, Admin: store.Admin{PostgresURL: "postgres://tenon@" + silent.Addr().String() + "/tenon"},
-		Signer: signer, Keys: audit.NewKeys(signer.Public()), Directory: s.directory,
+		Signer: signer, Keys: audit.NewKeys(signer.Public()), Directory: s.directory, Seal: s.seal,
 		Patience: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)

@@ -115,6 +115,15 @@ type site struct {
 	made      store.Provisioned
 	cell      map[string]*store.Cell
 	directory string
+	// seals is nil while the organization's keys do not open.
+	seals func(detail []byte) []byte
+}
+
+func (s *site) seal(_ context.Context, organization string, detail []byte) ([]byte, error) {
+	if s.seals == nil || organization != s.org {
+		return nil, schema.Errorf(schema.CodeRefused, "the keys do not open")
+	}
+	return s.seals(detail), nil
 }
 
 func newSite(t *testing.T, b storetest.Backend) *site {

@@ -95,6 +95,7 @@ func TestPutBackDatabases(t *testing.T) {
 		acts, err := s.control.ListAudit(t.Context(), store.AuditFilter{Action: "organization.put_back", Organization: s.org})
 		require.NoError(t, err)
 		require.Len(t, acts, 1)
+		require.Empty(t, acts[0].Detail, "without keys to seal it, an entry stands without what it tells, and never in clear")
 		require.NotEmpty(t, s.verify(signer, s.org).Findings)
 
 		// Somebody with SQL goes on: says that it is active, plants a checkpoint,
