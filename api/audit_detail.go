@@ -43,7 +43,8 @@ func (s *Server) openControl(ctx context.Context) func(*audit.Entry) (json.RawMe
 
 // sealControl is the detail of an entry of the control chain: sealed by the keys
 // of the organization that it concerns (invariant 3), or JSON where it concerns
-// none. CodeUnavailable: the organization has no keys.
+// none. An organization that has no keys, since it is being made or deleted, has
+// none either: that it was done is on the record, and is never told in clear.
 func (s *Server) sealControl(ctx context.Context, organization string, detail any) ([]byte, error) {
 	text, err := json.Marshal(detail)
 	if err != nil {
@@ -53,6 +54,9 @@ func (s *Server) sealControl(ctx context.Context, organization string, detail an
 		return text, nil
 	}
 	keys, err := s.cells.unwrap(ctx, organization)
+	if schema.CodeOf(err) == schema.CodeUnavailable {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

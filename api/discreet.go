@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"unsafe"
 )
 
 // discreet serves what may carry a credential in clear: before the answer
@@ -66,15 +65,4 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
-}
-
-// forget overwrites the values that were decoded for one request, which nobody
-// else has: strings, because the decoder makes nothing else.
-func (e entered) forget() {
-	for name, value := range e.Values {
-		if len(value) > 1 { // Those of one byte lie in the program itself.
-			clear(unsafe.Slice(unsafe.StringData(value), len(value))) // The one way to overwrite a decoded string.
-		}
-		delete(e.Values, name)
-	}
 }

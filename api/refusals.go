@@ -164,10 +164,7 @@ func (s *Server) writeRefusal(ctx context.Context, of refusal, t *tally) error {
 		}
 	}
 	var err error
-	if draft.DetailSealed, err = s.sealControl(ctx, of.organization, t); schema.CodeOf(err) == schema.CodeUnavailable {
-		err = nil // Its keys are gone: that it was refused still is on the record.
-	}
-	if err != nil {
+	if draft.DetailSealed, err = s.sealControl(ctx, of.organization, t); err != nil {
 		return err
 	}
 	return s.config.Control.AppendAudit(ctx, draft)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/seal"
 )
 
 // injectCertificate reads a client certificate and its key. The key signs the
@@ -15,9 +16,8 @@ func (d *draft) injectCertificate(values map[string]schema.Secret) (injected, er
 		return injected{}, refusedPlain()
 	}
 	chain, key := values["certificate"].Reveal(), values["private_key"].Reveal()
-	pair, err := tls.X509KeyPair(chain, key)
+	pair, err := seal.ParsePair(chain, key)
 	if err != nil {
-		// The error is not wrapped: it may describe the key.
 		return injected{}, schema.Errorf(schema.CodeRefused, "the credential's certificate and key cannot be used together").
 			Advise("Save the credential again, with all values of its scheme.")
 	}

@@ -37,6 +37,9 @@ const (
 // repeats a value, or a name that is not the scheme's own: it may be the secret
 // in the wrong place (invariant 10).
 //
+// Nothing that is derived from a value outlives the check, a copy in lower case
+// neither: where a credential arrives in clear, it is wiped (invariant 1).
+//
 // The same check is made by clients before they seal, by the API for what
 // arrives in clear, and by the cell whenever it opens a credential: what a
 // client sealed was seen by nobody before.
@@ -134,12 +137,12 @@ func (c *checker) shape(name, value string) error {
 		return bad(name, "a user name of the basic scheme cannot hold a colon", "Enter user name and password as two values.")
 	case (c.in.Scheme == SchemeHeader || c.in.Scheme == SchemeFree) && strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII }):
 		c.warn(name, "the value holds letters that headers do not carry everywhere", "Copy it again from where it was issued.")
-	case c.in.Scheme == SchemeHeader && c.in.Prefix != "" && strings.HasPrefix(strings.ToLower(value), strings.ToLower(c.in.Prefix)):
+	case c.in.Scheme == SchemeHeader && c.in.Prefix != "" && len(value) >= len(c.in.Prefix) && strings.EqualFold(value[:len(c.in.Prefix)], c.in.Prefix):
 		c.warn(name, "the value begins with the prefix, which is put before it anyway", "Enter the value without the prefix.")
 	case c.in.Scheme == SchemeHMAC && name == "secret":
-		if _, err := c.in.HMAC.Key(value); err != nil {
-			return err
-		}
+		key, err := c.in.HMAC.Key(value)
+		clear(key)
+		return err
 	case c.in.Scheme == SchemeSigV4:
 		return c.aws(name, value)
 	}
@@ -200,12 +203,14 @@ func (h *HMAC) Key(secret string) ([]byte, error) {
 	case "base64":
 		key, err = base64.StdEncoding.DecodeString(secret)
 		if err != nil {
+			clear(key)
 			key, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(secret, "="))
 		}
 	default:
 		key = []byte(secret)
 	}
 	if err != nil || len(key) < minSecret {
+		clear(key)
 		return nil, bad("secret", "the secret is not written in the encoding that the connection names", "Look at use.inject.hmac.key_encoding.")
 	}
 	return key, nil

@@ -32,16 +32,16 @@ var public = []string{"pk_live_", "pk_test_", "FLWPUBK", "rzp_pub"}
 // for trying things out. Chosen: a person chose the value, so that a bad one may
 // be in use all the same.
 func (c *checker) example(name, value string, chosen bool) error {
-	lower := strings.ToLower(strings.TrimSpace(value))
+	trimmed := strings.TrimSpace(value)
 	if slices.Contains(published, value) {
 		return bad(name, "the value is the published example of a manual", "Enter your own.")
 	}
-	if masked(lower) {
+	if masked(trimmed) {
 		return bad(name, "the value is masked, or a place to be filled in", "Copy the value itself from where it was issued.")
 	}
 	for _, w := range words {
 		switch {
-		case lower != w:
+		case !strings.EqualFold(trimmed, w):
 		case chosen || name == "username" || name == "client_id" || name == "key_id":
 			if chosen {
 				c.warn(name, "the value is one that everybody tries first", "Have a better one set in the other system.")
@@ -68,15 +68,17 @@ func (c *checker) example(name, value string, chosen bool) error {
 	return nil
 }
 
-// masked tells whether a text, in lower case, hides or stands for a value.
+// masked tells whether a text hides or stands for a value.
 func masked(text string) bool {
-	if len(text) >= minSecret && strings.Trim(text, text[:1]) == "" && strings.Contains("x*.-_", text[:1]) {
-		return true
+	for _, fill := range []string{"xX", "*", ".", "-", "_"} {
+		if len(text) >= minSecret && strings.Trim(text, fill) == "" {
+			return true
+		}
 	}
 	for _, frame := range [][2]string{{"${", "}"}, {"{{", "}}"}, {"<", ">"}, {"[", "]"}, {"%", "%"}} {
 		if inner, ok := strings.CutPrefix(text, frame[0]); ok && len(text) > 2*len(frame[0]) && strings.HasSuffix(inner, frame[1]) &&
 			!strings.ContainsFunc(strings.TrimSuffix(inner, frame[1]), func(r rune) bool {
-				return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("_-. ", r)
+				return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_-. ", r)
 			}) {
 			return true
 		}

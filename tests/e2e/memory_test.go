@@ -74,9 +74,9 @@ func search(t *testing.T, pid int, wanted map[string][]byte) map[string]int {
 	return found
 }
 
-// holders are the processes of the platform that hold a secret, with the
-// shapes, without the cell workers: they hold it for the time of a call.
-func (p *platform) holders(t *testing.T, secret string) map[string]map[string]int {
+// holding are the processes of the platform whose memory has a shape of what is
+// wanted, without the cell workers: they hold secrets for the time of a call.
+func (p *platform) holding(t *testing.T, wanted map[string][]byte) map[string]map[string]int {
 	t.Helper()
 	out, seen := map[string]map[string]int{}, map[string]bool{}
 	for pid, name := range p.processes(t) {
@@ -84,7 +84,7 @@ func (p *platform) holders(t *testing.T, secret string) map[string]map[string]in
 		if name == "tenon-cell" {
 			continue
 		}
-		if found := search(t, pid, shapes(secret)); len(found) > 0 {
+		if found := search(t, pid, wanted); len(found) > 0 {
 			out[name] = found
 		}
 	}
@@ -126,9 +126,9 @@ func TestMemory(t *testing.T) {
 		require.NoError(t, s.books.Control(ledger.Control{Count: 1, StallMS: 2000, When: ledger.Before}))
 		s.accepted(t, "now", way)
 		s.stalled(t, 1)
-		during = p.holders(t, s.books.Token())
+		during = p.holding(t, shapes(s.books.Token()))
 		s.reach(t, 30*time.Second, "completed", 1)
-		return during, p.holders(t, s.books.Token())
+		return during, p.holding(t, shapes(s.books.Token()))
 	}
 	during, after := use(newShop(t, p, ledger.Keys, flows), "sealed")
 	require.Empty(t, during, "sealed by the client, during a call")
