@@ -49,7 +49,7 @@ DATABASE ?= .
 .PHONY: chaos
 chaos: build-examples ## Kill, stop and starve everything under load: EVENTS=10000 SEED=0 DATABASE=SQLite
 	@./.ci/deps
-	go test -count=1 -timeout 6h -tags chaos -v -run '^(TestChaos|TestCrashPoints)$$/$(DATABASE)' ./tests/e2e -args -events $(EVENTS) -seed $(SEED)
+	go test -count=1 -timeout 6h -tags chaos -v -run '^(TestChaos|TestCrashPoints|TestAClockSetBack)$$/$(DATABASE)' ./tests/e2e -args -events $(EVENTS) -seed $(SEED)
 
 .PHONY: lint
 lint: ## Run the linters at their pinned versions.

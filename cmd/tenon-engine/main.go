@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	}
 	starting, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	began := time.Now()
+	began, clock := time.Now(), engine.NewClock()
 	running, err := engine.Start(starting, config)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 		"server", engine.Version, "took_ms", time.Since(began).Milliseconds())
 	err = json.NewEncoder(out).Encode(addresses{Frontend: running.Frontend(), UI: running.UI()})
 	if err == nil {
-		<-ctx.Done()
+		err = clock.SetBack(ctx)
 		config.Logger.InfoContext(ctx, "the engine drains")
 	}
 	draining, cancel := context.WithTimeout(context.Background(), drainLimit)

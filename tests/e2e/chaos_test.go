@@ -77,6 +77,21 @@ type chaos struct {
 
 func newChaos(t *testing.T, bin string, postgres bool) *chaos {
 	t.Helper()
+	c := newChaosAt(t, bin, postgres)
+	for _, mode := range kinds {
+		c.shops[mode], c.cutters[mode] = newCutShop(t, c.p, mode, shaken())
+		c.watch(t, "tenon-cell", c.shops[mode].org)
+	}
+	c.everything(t) // For the cells' processes to find their orders.
+	for _, mode := range kinds {
+		c.streams[mode] = c.shops[mode].stream(t, 1, 100*time.Millisecond, "now", "pair", "now", "later")
+	}
+	return c
+}
+
+// newChaosAt is a platform with clocks and a disk of its own, without work.
+func newChaosAt(t *testing.T, bin string, postgres bool) *chaos {
+	t.Helper()
 	c := &chaos{
 		Rand:  rand.New(rand.NewPCG(*seed, 1)),
 		shops: map[ledger.Mode]*shop{}, streams: map[ledger.Mode]*stream{}, cutters: map[ledger.Mode]*cutter{}, seen: map[int]string{},
@@ -91,14 +106,6 @@ func newChaos(t *testing.T, bin string, postgres bool) *chaos {
 	c.clocks, c.doomed = newClocks(t, bin), newDoomed(t, p)
 	c.mount(t)
 	p.start(t)
-	for _, mode := range kinds {
-		c.shops[mode], c.cutters[mode] = newCutShop(t, p, mode, shaken())
-		c.watch(t, "tenon-cell", c.shops[mode].org)
-	}
-	c.everything(t) // For the cells' processes to find their orders.
-	for _, mode := range kinds {
-		c.streams[mode] = c.shops[mode].stream(t, 1, 100*time.Millisecond, "now", "pair", "now", "later")
-	}
 	return c
 }
 

@@ -4,15 +4,19 @@ package e2e
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
 )
 
 // Linux gives a process no wall clock of its own. So programs are built with a
@@ -128,5 +132,41 @@ func newClocks(t *testing.T, bin string) clocks {
 func (c clocks) jump(by time.Duration, names ...string) {
 	for _, name := range names {
 		c[name].Store(int64(by))
+	}
+}
+
+// TestAClockSetBack: the engine was started while its clock was fast, the clock
+// is set right, and then the engine loses its connections: the work goes on.
+func TestAClockSetBack(t *testing.T) {
+	built := build(t, "-tags=crash", "-overlay="+clockOverlay(t))
+	for _, db := range databases() {
+		t.Run(db.name, func(t *testing.T) {
+			c := newChaosAt(t, copied(t, built), db.name == "PostgreSQL")
+			s := newShop(t, c.p, ledger.Keys, map[string]string{"now": billing("")})
+			s.accepted(t, "now", "before")
+			s.reach(t, 30*time.Second, "completed", 1)
+
+			c.clocks.jump(time.Hour, clocked...)
+			seen := c.p.processes(t)
+			require.NoError(t, syscall.Kill(c.p.pid(t, "tenon-engine"), syscall.SIGKILL))
+			c.p.replaced(t, []string{"tenon-engine"}, seen)
+			eventually(t, 30*time.Second, "the engine answers", func() bool {
+				conn, err := net.Dial("tcp", c.p.engine)
+				if err != nil {
+					return false
+				}
+				return conn.Close() == nil
+			})
+			c.clocks.jump(0, clocked...)
+			st := s.stream(t, 4, time.Millisecond, "now")
+			st.more(t, 100)
+			if c.cluster != nil {
+				c.database(t)
+			}
+			st.more(t, 100)
+			orders := append(st.end(), "before")
+			s.reach(t, time.Minute, "completed", len(orders))
+			s.bills(t, orders...)
+		})
 	}
 }
