@@ -21,6 +21,7 @@ import (
 
 	"github.com/tenonhq/tenon/cmd/internal/confine"
 	"github.com/tenonhq/tenon/cmd/internal/logging"
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/worker/process"
 )
@@ -48,8 +49,13 @@ func up(ctx context.Context, e env) error {
 	if err := confine.Hide(); err != nil {
 		return err
 	}
+	// Rules for files and ports would be its children's, too. It keeps what these
+	// need: under root it is nobody who looks into another process.
+	err := enclosure.Drop(append(enclosure.Forking(), confine.Listening(e.API, e.UI, e.Engine)...)...)
+	if err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the process could not give up its capabilities: %w", err)
+	}
 	p := parent{env: e, began: time.Now()}
-	var err error
 	if p.bin, err = os.Executable(); err != nil {
 		return schema.Errorf(schema.CodeInternal, "this binary does not know where it is: %w", err)
 	}

@@ -65,6 +65,10 @@ func confinement(t *testing.T, bin string, uid int) {
 		"starter":  {"cell", "other cell", "outside"},
 		"cell":     {"cell"},
 		"launcher": {},
+		// Who starts all of them is to them what init is: it has the files of its
+		// user, and is over the namespaces that they make. Into the memory of those
+		// that hold keys of all organizations it does not see.
+		"up": {"api", "host", "control", "keystore", "engine", "cell", "other cell", "nobody", "outside"},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			a := h.ask(t, h.pids[kind], h.plan(kind))
@@ -97,7 +101,7 @@ func confinement(t *testing.T, bin string, uid int) {
 // keeps are the capabilities that a kind may keep: under root, those by which
 // strangers get user ids of their own, in the process that starts them.
 func keeps(kind string, uid int) uint64 {
-	if uid != 0 || kind != "starter" && kind != "launcher" {
+	if uid != 0 || kind != "starter" && kind != "launcher" && kind != "up" {
 		return 0
 	}
 	return 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETFCAP | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_CHOWN | 1<<unix.CAP_KILL
@@ -250,6 +254,7 @@ func (h *household) plan(kind string) probe.Plan {
 // writes are the files that a kind also changes.
 var writes = map[string][]string{
 	"api": {"control", "cell", "other cell"}, "host": {"control", "cell", "other cell"}, "starter": {"cell", "other cell"}, "cell": {"cell"},
+	"up": {"api", "host", "control", "keystore", "engine", "cell", "other cell", "nobody", "outside"},
 }
 
 // granted tells whether what worked belongs to the kind.
@@ -265,15 +270,18 @@ func (h *household) granted(verb, object, kind string, may []string) bool {
 				return true
 			}
 		}
+		// Root's own, for who has no rules of Landlock's.
+		return kind == "up" && os.Geteuid() == 0 && h.p.user == nil && object == "/etc/hostname"
 	case "connect":
 		// The host hears the bell, the API rings it. Landlock knows no sockets by
 		// path before Linux 7.0; who else sees its place can make the host look
 		// for work, and no more.
-		return kind == "api" || kind == "host" || kind == "engine"
-	case "execute", "environ", "maps", "mem", "fd", "ptrace":
+		return kind == "api" || kind == "host" || kind == "engine" || kind == "up"
+	case "execute", "environ", "maps", "mem", "fd", "ptrace", "process_vm_readv", "pidfd_getfd":
 		// A starter's children, and a launcher's, are in its hands.
 		children := h.is(object, "connector", "evaluator")
 		return kind == "launcher" && children ||
+			kind == "up" && (verb == "execute" || children || h.is(object, "starter", "cell", "other cell", "launcher", "other launcher", "outsider")) ||
 			kind == "starter" && (verb == "execute" || children || h.is(object, "cell", "other cell", "launcher", "other launcher"))
 	}
 	return false
@@ -284,7 +292,7 @@ func (h *household) is(object string, kinds ...string) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(kinds, func(kind string) bool { return h.pids[kind] == pid })
+	return slices.ContainsFunc(kinds, func(kind string) bool { return h.pids[kind] == pid || kind == "outsider" && h.outsider == pid })
 }
 
 // ask has the process try.
