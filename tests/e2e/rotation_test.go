@@ -141,7 +141,23 @@ func TestKeysAreReplacedWhileEverythingDies(t *testing.T) {
 			require.Contains(t, pair.cellKeys(t, "report"), "done")
 			report := p.keys(t, "report")
 			require.NotContains(t, report, "former", "%s", report)
+			for _, side := range []string{"root", "api"} {
+				p.recorded(t, p.administrator(t), "/v1/platform/audit", side, "key.pair_rotation_begun", "key.pair_rotated")
+			}
+			p.recorded(t, data.key, "/v1/audit", "", "key.rotation_requested", "key.retired", "key.unused")
+			p.recorded(t, pair.key, "/v1/audit", "", "key.rotation_requested", "key.retired", "key.unused", "key.rotation_done")
 			p.sound(t)
 		})
+	}
+}
+
+// recorded requires that each of the actions stands in the log, with the target
+// unless that is empty.
+func (p *platform) recorded(t *testing.T, key, path, target string, actions ...string) {
+	t.Helper()
+	for _, action := range actions {
+		var found struct{ Items []struct{ Target string } }
+		p.must(t, key, "", http.MethodGet, path+"?action="+action+"&target="+target, 200, nil, &found)
+		require.NotEmpty(t, found.Items, "%s of %s", action, target)
 	}
 }

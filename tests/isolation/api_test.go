@@ -277,6 +277,15 @@ func TestReferencesInDocuments(t *testing.T) {
 			}
 		}
 		require.Greater(s, tried, 20)
+
+		require.NoError(s, s.close())
+		entries, err := own.cell.Door().ListAudit(s.Context(), store.AuditFilter{Action: "access.refuse", Target: "deploy-flow"})
+		require.NoError(s, err)
+		require.Len(s, entries, 1, "all of them are on the record, as one entry of an interval")
+		require.Equal(s, own.prod.ids["namespace"], entries[0].Namespace)
+		entries, err = other.cell.Door().ListAudit(s.Context(), store.AuditFilter{Action: "access.refuse"})
+		require.NoError(s, err)
+		require.Empty(s, entries)
 	})
 }
 
