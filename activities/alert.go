@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -106,6 +107,20 @@ func (e *Executor) Tell(ctx context.Context, alert store.Alert) (heard bool, aud
 	return true, append(audit, e.custody.draft("alert.sent", alert.ID, alert.Namespace, map[string]any{
 		"kind": alert.Kind, "subject": alert.Subject, "connection": conn.row.ID, "count": alert.Count,
 	})), nil
+}
+
+// SealAlertError seals why an alert told nobody: nil for no error. Details of the
+// inside stay in the cell's log.
+func (e *Executor) SealAlertError(alert store.Alert, err error) []byte {
+	if err == nil {
+		return nil
+	}
+	why := "the alert could not be sent"
+	var told *schema.Error
+	if errors.As(err, &told) && told.Code != schema.CodeInternal {
+		why = told.Message
+	}
+	return e.cfg.Data.Seal(place.AlertError(e.cfg.Organization, alert.ID), []byte(why))
 }
 
 // arrived tells whether the last answer was a success, whatever the connector, a

@@ -27,6 +27,7 @@ type Alert struct {
 	Count      int64      `json:"count" doc:"How often it was raised: one alert of a kind and flow is sent a minute."`
 	State      string     `json:"state" enum:"pending,sent,unheard,given_up" doc:"unheard: nobody is to be told of its kind; given_up: it could not be sent for three days."`
 	Attempts   int        `json:"attempts"`
+	Error      string     `json:"error,omitempty" doc:"Why the last attempt told nobody."`
 	NextAt     *time.Time `json:"next_at,omitempty" doc:"When it is tried again."`
 	CreatedAt  time.Time  `json:"created_at"`
 	EndedAt    *time.Time `json:"ended_at,omitempty"`
@@ -66,7 +67,18 @@ func (s *Server) registerAlerts() {
 		if err != nil {
 			return nil, err
 		}
-		return answer(listed(rows, in.Limit, showAlert, func(a store.Alert) string { return a.ID })), nil
+		shown := listed(rows, in.Limit, showAlert, func(a store.Alert) string { return a.ID })
+		for i, row := range rows {
+			if len(row.ErrorSealed) == 0 {
+				continue
+			}
+			why, err := c.cell.keys.Open(place.AlertError(c.org, row.ID), row.ErrorSealed)
+			if err != nil {
+				return nil, err
+			}
+			shown.Items[i].Error = string(why)
+		}
+		return answer(shown), nil
 	})
 	handle(s, huma.Operation{
 		OperationID: "get-alert-target", Method: http.MethodGet, Path: "/v1/alerts/target", Tags: tags, Summary: "Show where alerts are sent",

@@ -99,6 +99,7 @@ func (r *relay) tell(ctx context.Context, alert store.Alert) error {
 		return ctx.Err()
 	}
 	next := schema.NewID(schema.PrefixAlert)
+	alert.ErrorSealed = r.executor.SealAlertError(alert, err)
 	switch {
 	case err == nil && !heard:
 		return r.cell.Work().EndAlert(ctx, alert, store.AlertUnheard, next)

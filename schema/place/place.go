@@ -41,6 +41,11 @@ func Source(org, id string) seal.Place {
 	return seal.Place{Organization: org, Table: "sources", Row: id, Field: "config"}
 }
 
+// AlertError is where the message of why an alert told nobody belongs.
+func AlertError(org, id string) seal.Place {
+	return seal.Place{Organization: org, Table: "alerts", Row: id, Field: "error"}
+}
+
 // AlertTarget is where a namespace's target of alerts (config.AlertTarget) belongs.
 func AlertTarget(org, namespace string) seal.Place {
 	return seal.Place{Organization: org, Table: "alert_targets", Row: namespace, Field: "config"}

@@ -53,11 +53,16 @@ func TestAlerts(t *testing.T) {
 		assert.EqualValues(t, 2, all[0].Count)
 
 		// It could not be sent.
+		all[0].ErrorSealed = []byte("why")
 		require.NoError(t, w.PostponeAlerts(ctx, all[0], time.Now(), time.Now().Add(time.Hour), draft("credential.used", "con_1")))
 		require.Empty(t, due())
 		next, err = w.NextAlert(ctx)
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now().Add(time.Hour), *next, time.Minute)
+		refused, err := w.ListAlerts(ctx, "ns_1", store.Page{})
+		require.NoError(t, err)
+		require.Equal(t, "why", string(refused[0].ErrorSealed))
+		all[0].ErrorSealed = nil
 
 		// It was sent as it was read; one more was raised meanwhile.
 		require.NoError(t, ends(4, false))
@@ -67,6 +72,7 @@ func TestAlerts(t *testing.T) {
 		require.Len(t, listed, 2)
 		assert.Equal(t, []string{store.AlertPending, store.AlertSent}, []string{listed[0].State, listed[1].State})
 		assert.Equal(t, []int64{1, 2}, []int64{listed[0].Count, listed[1].Count})
+		assert.Empty(t, listed[1].ErrorSealed, "it was told after all")
 		require.Empty(t, due(), "it rests")
 		require.NoError(t, w.EndAlert(ctx, all[0], store.AlertSent, "alert_x"), "again")
 

@@ -118,6 +118,10 @@ func fillSealed(t *testing.T, org string, api, cell *store.Cell, keys seal.DataK
 	require.NoError(t, w.PutCustody(ctx, store.Custody{
 		Connection: conn.ID, Namespace: s.namespace.ID, RecordSealed: s.seal(keys, place.Custody(org, conn.ID)),
 	}))
+	alert := store.Alert{ID: schema.NewID(schema.PrefixAlert), Namespace: s.namespace.ID, Kind: store.AlertTest, Subject: s.namespace.ID}
+	require.NoError(t, w.RaiseAlert(ctx, alert))
+	alert.ErrorSealed = s.seal(keys, place.AlertError(org, alert.ID))
+	require.NoError(t, w.PostponeAlerts(ctx, alert, at, at))
 	return s
 }
 

@@ -37,6 +37,7 @@ var (
 			row: "r.id || '/' || t.key", field: "'record'",
 		},
 		{table: "effects", column: "outcome_sealed", key: []string{"run", "key"}, row: "t.id", field: "'outcome'"},
+		{table: "alerts", column: "error_sealed", key: []string{"id"}, row: "t.id", field: "'error'"},
 		{table: "custody", column: "record_sealed", key: []string{"connection"}, row: "t.connection", field: "'record'"},
 		{table: "tokens", column: "token_sealed", key: []string{"connection", "version"}, row: "t.connection", field: "CAST(t.version AS TEXT)", pair: true},
 		{

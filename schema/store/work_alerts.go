@@ -52,6 +52,8 @@ type Alert struct {
 	NextAt    int64
 	CreatedAt int64
 	EndedAt   int64
+	// ErrorSealed is why the last attempt told nobody; empty for none.
+	ErrorSealed []byte
 }
 
 func (*Alert) utc() {}
@@ -143,11 +145,11 @@ func (w *Work) NextAlert(ctx context.Context) (*time.Time, error) {
 	return fromMicrosAt(at), err
 }
 
-// PostponeAlerts notes an attempt that told nobody, and has what else is due of the
+// PostponeAlerts notes an attempt that told nobody, with a.ErrorSealed, and has what else is due of the
 // namespace, and would be sent to the same place, wait as long.
 func (w *Work) PostponeAlerts(ctx context.Context, a Alert, at, next time.Time, audit ...AuditDraft) error {
 	return w.s.w.do(ctx, "postpone the alerts", func(t *txn) error {
-		_, _, err := t.Exec("UPDATE alerts SET attempts = attempts + 1 WHERE id = ? AND state = 'pending'", a.ID)
+		_, _, err := t.Exec("UPDATE alerts SET attempts = attempts + 1, error_sealed = ? WHERE id = ? AND state = 'pending'", a.ErrorSealed, a.ID)
 		if err == nil {
 			_, _, err = t.Exec("UPDATE alerts SET next_at = ? WHERE namespace = ? AND state = 'pending' AND next_at <= ?", micros(next), a.Namespace, micros(at))
 		}
@@ -156,7 +158,7 @@ func (w *Work) PostponeAlerts(ctx context.Context, a Alert, at, next time.Time, 
 	})
 }
 
-// EndAlert ends an alert as it was told, or was not. What was raised since it was
+// EndAlert ends an alert as it was told, or was not, with a.ErrorSealed. What was raised since it was
 // read is an alert of its own, which becomes pending with next.
 func (w *Work) EndAlert(ctx context.Context, a Alert, state, next string, audit ...AuditDraft) error {
 	return w.s.w.do(ctx, "end the alert", func(t *txn) error {
@@ -169,7 +171,7 @@ func (w *Work) EndAlert(ctx context.Context, a Alert, state, next string, audit 
 			return err
 		}
 		at := micros(now())
-		_, _, err = t.Exec("UPDATE alerts SET state = ?, count = ?, attempts = attempts + 1, ended_at = ? WHERE id = ?", state, a.Count, at, a.ID)
+		_, _, err = t.Exec("UPDATE alerts SET state = ?, count = ?, attempts = attempts + 1, ended_at = ?, error_sealed = ? WHERE id = ?", state, a.Count, at, a.ErrorSealed, a.ID)
 		if err != nil {
 			return err
 		}

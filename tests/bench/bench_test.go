@@ -54,7 +54,8 @@ func BenchmarkPlatform(b *testing.B) {
 		wakeFigures(b, &r, rec)
 	}
 	if asked("bomb") {
-		bombFigure(b, &r, rec)
+		bombFigure(b, &r, rec, "bomb_p50_ms", "")
+		bombFigure(b, &r, rec, "bomb_postgres_p50_ms", storetest.Postgres(b).Database(b))
 	}
 	if asked("broker") {
 		brokerFigure(b, &r, rec)

@@ -148,6 +148,17 @@ func (s *shop) pager(t *testing.T) (told func() []string) {
 		defer mu.Unlock()
 		return slices.Clone(bodies)
 	}
+	var listed struct {
+		Items []struct {
+			State, Error string
+			Attempts     int
+		}
+	}
+	eventually(t, 30*time.Second, "it is said why it did not arrive", func() bool {
+		s.must(t, http.MethodGet, "/v1/alerts", 200, nil, &listed)
+		return len(listed.Items) == 1 && listed.Items[0].Attempts == 1
+	})
+	require.Equal(t, "the alert was answered with status 502", listed.Items[0].Error)
 	eventually(t, 30*time.Second, "the test alert arrives", func() bool { return len(told()) == 1 })
 	return told
 }

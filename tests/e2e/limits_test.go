@@ -28,7 +28,14 @@ do:
 // that they began in, and the bombs end as failures of their own.
 func TestACellHarmsOnlyItself(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, "TENON_CELL_MEMORY=256", "TENON_CELL_IDLE=0")
+	for _, db := range databases() {
+		t.Run(db.name, func(t *testing.T) { harmsOnlyItself(t, db.env(t)) })
+	}
+}
+
+func harmsOnlyItself(t *testing.T, env []string) {
+	t.Helper()
+	p := newPlatform(t, append(env, "TENON_CELL_MEMORY=256", "TENON_CELL_IDLE=0")...)
 	p.start(t)
 	good := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
 	hostile := newShop(t, p, ledger.Keys, map[string]string{

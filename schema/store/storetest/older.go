@@ -11,7 +11,14 @@ import (
 func (b Backend) Older(tb testing.TB, made store.Provisioned) {
 	tb.Helper()
 	work := b.Administrator(tb, made, store.ChainWork)
-	for _, statement := range []string{"DROP TABLE alerts", "DELETE FROM schema_versions WHERE version = 9"} {
+	on := ""
+	if b.Name == "postgres" {
+		on = " ON alerts"
+	}
+	for _, statement := range []string{
+		"DROP TRIGGER alerts_retired_insert" + on, "DROP TRIGGER alerts_retired_update" + on,
+		"ALTER TABLE alerts DROP COLUMN error_sealed", "DELETE FROM schema_versions WHERE version = 10",
+	} {
 		if _, err := work.ExecContext(tb.Context(), statement); err != nil {
 			tb.Fatalf("take a database back by a version: %v", err)
 		}
