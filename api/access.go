@@ -105,7 +105,7 @@ func (s *Server) identify(hc huma.Context, a access) (c *caller, leave func(), e
 		c, err = s.holder(ctx, credential)
 	}
 	if err != nil {
-		return nil, nil, err
+		return c, nil, err
 	}
 	if err := permit(c, a); err != nil {
 		return c, nil, err
@@ -190,31 +190,35 @@ func (s *Server) still(ctx context.Context, c *caller) error {
 }
 
 // bearerOf authenticates a token of the engine, of one of the roles, for the
-// organization that X-Namespace names, as the engine's own tools send it.
+// organization that X-Namespace names, as the engine's own tools send it. One
+// that names another is known all the same: it is the caller of the
+// organization that its token is good for, and refused there.
 func (s *Server) bearerOf(hc huma.Context, text string, roles ...token.Role) (*caller, error) {
 	claims, err := s.config.Operators.Verify(text, s.now())
 	if err != nil || !slices.Contains(roles, claims.Role) {
 		return nil, unauthenticated()
 	}
 	org, ok := one(headers(hc, namespaceHeader))
-	if !ok || schema.CheckID(schema.PrefixOrganization, org) != nil {
-		return nil, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
+	opens := ok && slices.Contains(claims.Namespaces, org)
+	if !opens {
+		org = claims.Namespaces[0]
 	}
-	if slices.Contains(claims.Namespaces, org) {
-		o, err := s.config.Control.GetOrganization(hc.Context(), org)
-		switch {
-		case schema.CodeOf(err) == schema.CodeNotFound, err == nil && o.TokensNotBefore != nil && claims.IssuedBy(*o.TokensNotBefore):
-			return nil, unauthenticated()
-		case err != nil:
-			return nil, err
-		}
-		permission := RunsRead
-		if slices.Contains(roles, token.RoleCell) {
-			permission = engineAct
-		}
-		return &caller{actor: string(claims.Role) + ":" + claims.Subject, org: org, permissions: []string{string(permission)}}, nil
+	o, err := s.config.Control.GetOrganization(hc.Context(), org)
+	switch {
+	case schema.CodeOf(err) == schema.CodeNotFound, err == nil && o.TokensNotBefore != nil && claims.IssuedBy(*o.TokensNotBefore):
+		return nil, unauthenticated()
+	case err != nil:
+		return nil, err
 	}
-	return nil, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
+	permission := RunsRead
+	if slices.Contains(roles, token.RoleCell) {
+		permission = engineAct
+	}
+	c := &caller{actor: string(claims.Role) + ":" + claims.Subject, org: org, permissions: []string{string(permission)}}
+	if !opens {
+		return c, schema.Errorf(schema.CodeForbidden, "X-Namespace must name an organization of the token")
+	}
+	return c, nil
 }
 
 // permit checks the kind of the key, then its permission.

@@ -13,10 +13,11 @@ const engineAct Permission = "engine:act"
 type recordAct struct {
 	Body struct {
 		Method    string `json:"method" maxLength:"255" pattern:"^[A-Za-z]+$" example:"TerminateWorkflowExecution"`
-		Namespace string `json:"namespace" maxLength:"255" doc:"The engine's namespace that was named; of a refused call, maybe another organization's."`
+		Namespace string `json:"namespace" maxLength:"255" doc:"The engine's namespace that was named; empty of refused calls."`
 		Workflow  string `json:"workflow" maxLength:"255"`
 		Run       string `json:"run" maxLength:"255" doc:"The engine's run."`
 		Allowed   bool   `json:"allowed"`
+		Count     int64  `json:"count,omitempty" minimum:"1" maximum:"1000000000" default:"1" doc:"How many refused calls alike this is about."`
 	}
 }
 
@@ -35,7 +36,9 @@ func (s *Server) registerActs() {
 func (s *Server) recordAct(ctx context.Context, c *caller, in *recordAct) (*nothing, error) {
 	action := "engine." + in.Body.Method
 	if !in.Body.Allowed {
-		s.refusals.count(refusal{organization: c.org, actor: c.actor, action: "engine.refuse", target: in.Body.Method}, s.now())
+		of := refusal{organization: c.org, actor: c.actor, action: actionRefusedAct, target: in.Body.Method}
+		now := s.now()
+		s.refusals.add(of, tally{Count: in.Body.Count, First: now, Last: now})
 		return nil, nil
 	}
 	target := in.Body.Workflow

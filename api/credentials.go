@@ -39,7 +39,7 @@ type Sealing struct {
 type saveCredential struct {
 	Sealed   string      `json:"sealed,omitempty" doc:"The sealed credential, standard base64. Takes version."`
 	Version  int         `json:"version,omitempty" minimum:"1" doc:"The version that was sealed in."`
-	Values   clearValues `json:"values,omitempty" doc:"The values in clear, where that is allowed; sealed on arrival. The connector's description says which ones a scheme has."`
+	Values   seal.Values `json:"values,omitempty" doc:"The values in clear, where that is allowed; sealed on arrival. The connector's description says which ones a scheme has."`
 	RotateBy *time.Time  `json:"rotate_by,omitempty" doc:"When it should be replaced, at most 180 days ahead; else the connection's rotation_days count."`
 }
 
@@ -167,7 +167,7 @@ func (s *Server) putCredential(ctx context.Context, c *caller, in *putCredential
 	if err != nil {
 		return nil, err
 	}
-	defer body.Values.forget()
+	defer body.Values.Forget()
 	if err := s.checkRotation(body.RotateBy); err != nil {
 		return nil, err
 	}
@@ -288,7 +288,7 @@ func parseCredential(raw []byte) (entered, error) {
 	var members map[string]member
 	if json.Unmarshal(raw, &members) != nil || !spelled(members, "sealed", "version", "values", "rotate_by") ||
 		json.Unmarshal(raw, &body.saveCredential) != nil {
-		body.Values.forget()
+		body.Values.Forget()
 		return entered{}, schema.Errorf(schema.CodeInvalid, "the body is not a credential as JSON").
 			Advise("Send sealed and version, or values; strings only.")
 	}

@@ -57,6 +57,9 @@ func (s *Server) registerIncident() {
 // then. A request that takes longer proves again that its key is good.
 const settleAfter = 250 * time.Millisecond
 
+// revocationPatience bounds the whole of it.
+const revocationPatience = time.Minute
+
 func (s *Server) revokeEverything(ctx context.Context, c *caller, in *OrganizationPath) (*Output[Revoked], error) {
 	if c.bound != "" {
 		return nil, schema.Errorf(schema.CodeForbidden, "a key of one namespace cannot revoke what belongs to all of them")
@@ -64,6 +67,10 @@ func (s *Server) revokeEverything(ctx context.Context, c *caller, in *Organizati
 	if err := c.owns(in.Organization); err != nil {
 		return nil, err
 	}
+	// The asking key may be revoked with the first act: who hangs up then cannot ask
+	// again, so what was begun is ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revocationPatience)
+	defer cancel()
 	// What lets somebody in goes first: nothing new is begun behind it.
 	at := s.now()
 	keys, err := s.config.Control.RevokeAccess(ctx, in.Organization, at,

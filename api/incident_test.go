@@ -2,8 +2,11 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +114,49 @@ func TestRevokeEverything(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, slices.ContainsFunc(commands, func(c store.Command) bool { return c.Kind == "credential" }))
 	})
+}
+
+// TestRevokeEverythingOfMany: a large organization takes no longer than a small one.
+func TestRevokeEverythingOfMany(t *testing.T) {
+	onEach(t, func(p *platform) {
+		t := p.t
+		o := p.tenant("acme")
+		o.deploy(billing)
+		const many = 150
+		for i := range many {
+			id := o.connection(fmt.Sprint("c-", i), "bearer")
+			p.must(http.StatusOK, p.call("PUT", "/v1/connections/"+id+"/credential", o.bound, `{"values":{"token":"s3cret-of-acme"}}`), nil)
+			o.source(fmt.Sprint("s-", i), "billing")
+		}
+		began := time.Now()
+		r := p.call("POST", "/v1/organizations/"+o.org+"/revoke-everything", o.all, "")
+		took := time.Since(began)
+		var done api.Revoked
+		p.must(http.StatusOK, r, &done)
+		require.Len(t, done.Credentials, many)
+		require.Len(t, done.Sources, many)
+		require.Less(t, took, time.Second)
+	})
+}
+
+// TestRevokeEverythingIsEnded: the asking key is among what is revoked, so who
+// hangs up cannot ask again.
+func TestRevokeEverythingIsEnded(t *testing.T) {
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.server.URL, "http://"))
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(conn, "POST /v1/organizations/%s/revoke-everything HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\n\r\n", o.org, o.all)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return p.call("GET", "/v1/namespaces", o.all, "").status == http.StatusUnauthorized }, 10*time.Second, time.Millisecond)
+	require.NoError(t, conn.Close())
+	door := p.cells[o.org].Door()
+	require.Eventually(t, func() bool {
+		entries, err := door.ListAudit(t.Context(), store.AuditFilter{Action: "organization.revoke_everything"})
+		require.NoError(t, err)
+		return len(entries) == 2 // At once, and when what was let in before has settled.
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 // TestASuspendedSourceKeepsNothing: only who proves to be the sender learns of it.

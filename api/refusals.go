@@ -16,6 +16,7 @@ const (
 	actionRefusedEvent = "event.refuse"
 	actionRefusedCall  = "access.refuse"
 	actionRefusedLogin = "login.refuse"
+	actionRefusedAct   = "engine.refuse"
 	// actorUnknown is who did not prove who it is.
 	actorUnknown = "unknown"
 )
@@ -48,21 +49,30 @@ type refusals struct {
 func newRefusals() *refusals { return &refusals{counts: map[refusal]*tally{}} }
 
 func (r *refusals) count(of refusal, at time.Time) {
+	r.add(of, tally{Count: 1, First: at, Last: at})
+}
+
+// add counts several at once: what the engine counted, or what could not be
+// written and is written later.
+func (r *refusals) add(of refusal, t tally) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := r.counts[of]
-	if t == nil {
-		if len(r.counts) >= maxRefusals {
-			of = refusal{actor: actorUnknown, action: of.action}
-			t = r.counts[of]
-		}
-		if t == nil {
-			t = &tally{First: at}
-			r.counts[of] = t
-		}
+	known := r.counts[of]
+	if known == nil && len(r.counts) >= maxRefusals {
+		of = refusal{actor: actorUnknown, action: of.action}
+		known = r.counts[of]
 	}
-	t.Count++
-	t.Last = at
+	if known == nil {
+		r.counts[of] = &t
+		return
+	}
+	known.Count += t.Count
+	if t.First.Before(known.First) {
+		known.First = t.First
+	}
+	if t.Last.After(known.Last) {
+		known.Last = t.Last
+	}
 }
 
 // take returns what was counted, and begins anew.
@@ -74,19 +84,6 @@ func (r *refusals) take() map[refusal]*tally {
 		r.counts = map[refusal]*tally{}
 	}
 	return taken
-}
-
-// back returns what could not be written, to be written later.
-func (r *refusals) back(of refusal, t *tally) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := r.counts[of]; now != nil {
-		now.Count, now.First = now.Count+t.Count, t.First
-		return
-	}
-	if len(r.counts) < maxRefusals {
-		r.counts[of] = t
-	}
 }
 
 // errUnknown marks a request whose body names what is not there for its caller:
@@ -139,7 +136,7 @@ func (s *Server) writeRefusals(ctx context.Context) {
 	defer cancel()
 	for of, t := range s.refusals.take() {
 		if err := s.writeRefusal(ctx, of, t); err != nil {
-			s.refusals.back(of, t)
+			s.refusals.add(of, *t)
 			s.log.WarnContext(ctx, "refused requests could not be put on the record and are tried again", "organization", of.organization, "count", t.Count, "error", err)
 		}
 	}

@@ -28,6 +28,11 @@ func serveAPI(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
+	// Where the API has a machine of its own, it may have no copy of it.
+	rootPublic, err := keystore.LoadPublic(e.rootPublic)
+	if err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+		return err
+	}
 	if err := confine.Apply(confine.Policy{
 		ReadOnly:  append(append(e.apiKey().Files(), e.verifier, e.cellKeys), store.TLSFiles(e.controlURL())...),
 		ReadWrite: []string{e.control, e.cells, e.run},
@@ -38,6 +43,9 @@ func serveAPI(ctx context.Context, e env) error {
 	private, err := e.apiKey().Load(ctx)
 	if err != nil {
 		return err
+	}
+	if private.Public() == rootPublic {
+		return sameKey()
 	}
 	verifier, err := token.LoadVerifier(e.verifier)
 	if err != nil {

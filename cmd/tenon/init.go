@@ -37,7 +37,7 @@ func initialize(ctx context.Context, e env) error {
 		return err
 	}
 	if root.Public() == apiPair.Public() {
-		return schema.Errorf(schema.CodeInvalid, "settings root-key and api-key must name different keys: the API never holds the root key")
+		return sameKey()
 	}
 	signer, err := token.EnsureSigner(e.signer)
 	if err != nil {
@@ -71,4 +71,8 @@ func initialize(ctx context.Context, e env) error {
 	}
 	defer key.Wipe()
 	return keystore.WriteSecretFile(e.adminKey, append(append([]byte(nil), key.Reveal()...), '\n'))
+}
+
+func sameKey() error {
+	return schema.Errorf(schema.CodeInvalid, "settings root-key and api-key must name different keys: the API never holds the root key")
 }

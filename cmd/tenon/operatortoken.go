@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"os/user"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
 )
 
@@ -39,12 +42,12 @@ standard output and kept nowhere.`,
 			if err != nil {
 				return err
 			}
-			who := "operator"
-			if u, err := user.Current(); err == nil {
-				who = u.Username
+			// Before it is made: without the record there is no token (invariant 8).
+			if err := e.recordToken(c.Context(), organization); err != nil {
+				return err
 			}
 			minted, err := signer.Mint(token.Claims{
-				Subject: who, Role: token.RoleOperator, Namespaces: []string{organization}, Expires: time.Now().Add(life),
+				Subject: strings.TrimPrefix(operator(), "operator:"), Role: token.RoleOperator, Namespaces: []string{organization}, Expires: time.Now().Add(life),
 			})
 			if err != nil {
 				return err
@@ -56,4 +59,14 @@ standard output and kept nowhere.`,
 	cmd.Flags().StringVar(&organization, "organization", "", "organization that the token opens (required)")
 	cmd.Flags().DurationVar(&life, "life", time.Hour, "how long the token is good for, up to 12h")
 	return cmd
+}
+
+// recordToken puts it on the record of the organization that a token was made.
+func (e env) recordToken(ctx context.Context, organization string) error {
+	control, err := store.OpenControl(ctx, e.controlURL())
+	if err != nil {
+		return err
+	}
+	err = control.AppendAudit(ctx, store.AuditDraft{Actor: operator(), Action: "operator_token.issue", Target: organization, Organization: organization})
+	return errors.Join(err, control.Close())
 }

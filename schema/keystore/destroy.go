@@ -9,10 +9,24 @@ import (
 	"github.com/tenonhq/tenon/schema/seal/keyfile"
 )
 
-// destroy overwrites and removes the organization's files, and what a process
-// that was killed while it wrote one has left beside it. It runs under the
-// directory's lock: nobody is writing now.
+// destroy overwrites and removes the organization's files, and what was left
+// beside them. It runs under the directory's lock: nobody is writing now.
 func (s *Store) destroy(org string) error {
+	if err := s.sweep(org); err != nil {
+		return err
+	}
+	for _, path := range []string{s.path(org), s.floorsPath(org)} {
+		if err := keyfile.Destroy(path); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep overwrites and removes what a process that was killed while it wrote a
+// file of the organization has left beside it: keys that are destroyed since are
+// in it. It runs under the directory's lock.
+func (s *Store) sweep(org string) error {
 	left, err := filepath.Glob(filepath.Join(s.dir, keyfile.Staged))
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "the key store could not be read: %w", err)
@@ -27,11 +41,6 @@ func (s *Store) destroy(org string) error {
 			if err := keyfile.Destroy(path); err != nil {
 				return err
 			}
-		}
-	}
-	for _, path := range []string{s.path(org), s.floorsPath(org)} {
-		if err := keyfile.Destroy(path); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
-			return err
 		}
 	}
 	return nil

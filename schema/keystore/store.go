@@ -66,11 +66,15 @@ func (s *Store) Put(ctx context.Context, e Entry) error {
 	return keyfile.Supersede(s.path(e.Organization), text, 0o600)
 }
 
-// Update changes an organization's entry. No other Update or Create runs at the
+// Update changes an organization's entry; what a process that was killed while it
+// wrote one left beside it is destroyed. No other Update or Create runs at the
 // same time, in this process or another; what change returns as an error leaves
 // the entry as it is.
 func (s *Store) Update(ctx context.Context, org string, change func(*Entry) error) error {
 	return s.alone(func() error {
+		if err := s.sweep(org); err != nil {
+			return err
+		}
 		e, err := s.Get(ctx, org)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/seal"
@@ -66,12 +67,65 @@ func (s *Store) Announce(side Side, current, next seal.PrivateKey) error {
 // must be started again.
 func (s *Store) Withdraw(side Side) error {
 	return s.alone(func() error {
-		err := keyfile.Destroy(s.successionPath(side))
+		next, err := s.succession(side)
 		if schema.CodeOf(err) == schema.CodeNotFound {
 			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		former, err := s.former(side)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(former, next.From) {
+			text, err := json.Marshal(append(former, next.From))
+			if err != nil {
+				return schema.Errorf(schema.CodeInternal, "the former keys do not encode: %w", err)
+			}
+			if err := keyfile.Supersede(s.formerPath(side), append(text, '\n'), 0o600); err != nil {
+				return err
+			}
+		}
+		return keyfile.Destroy(s.successionPath(side))
 	})
+}
+
+func (s *Store) formerPath(side Side) string { return filepath.Join(s.dir, "former-"+string(side)) }
+
+// former are the pairs of a side that were replaced.
+func (s *Store) former(side Side) ([]seal.KeyID, error) {
+	text, err := keyfile.ReadPrivate(s.formerPath(side), keyFileLimit)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var former []seal.KeyID
+	if err := json.Unmarshal(text, &former); err != nil {
+		return nil, schema.Errorf(schema.CodeInvalid, "the key store's former %s keys do not parse", side)
+	}
+	return former, nil
+}
+
+// Current refuses, with CodeUnavailable, the public half of a pair that was or is
+// being replaced: what a process with an old copy of it wraps would open with no
+// key that is left.
+func (s *Store) Current(side Side, public seal.PublicKey) error {
+	from, _, announced, err := s.Successor(side)
+	if err != nil {
+		return err
+	}
+	former, err := s.former(side)
+	if err != nil {
+		return err
+	}
+	if announced && from == public.ID() || slices.Contains(former, public.ID()) {
+		return schema.Errorf(schema.CodeUnavailable, "the %s pair was replaced, and its public half here is the former one", side).
+			Advise("Copy the public half of the new pair to this machine: " + string(side) + ".pub.")
+	}
+	return nil
 }
 
 // Successor is the public half that is announced for a side; false without one.

@@ -18,6 +18,7 @@ func (p *platform) operatorToken(t *testing.T, organization string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), bin(t, "tenon"), "operator-token", "--data", p.data, "--organization", organization).Output()
 	require.NoError(t, err)
+	p.recorded(t, p.administrator(t), "/v1/platform/audit", organization, "operator_token.issue")
 	return strings.TrimSpace(string(out))
 }
 

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -106,6 +108,27 @@ func TestOneDirectoryOnePlatform(t *testing.T) {
 	}
 	status, _ := p.get(t, "/v1/ready")
 	require.Equal(t, 200, status, "the first goes on")
+}
+
+// TestOneKeyForBoth: neither the API nor a host runs where both pairs are one key,
+// whoever put it there, and whatever "tenon init" saw.
+func TestOneKeyForBoth(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.start(t)
+	p.stop(t)
+	for _, half := range []string{".key", ".pub"} {
+		text, err := os.ReadFile(filepath.Join(p.data, "keys", "root"+half))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(p.data, "keys", "api"+half), text, 0o600))
+	}
+	for _, process := range []string{"api", "host", "init"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := exec.CommandContext(ctx, bin(t, "tenon"), process, "--data", p.data, "--api-address", p.api, "--engine-address", p.engine).CombinedOutput()
+		cancel()
+		require.Error(t, err)
+		require.Contains(t, string(out), "must name different keys", process)
+	}
 }
 
 // TestASecondSignalEndsAtOnce sends SIGINT twice while a run's call hangs: the

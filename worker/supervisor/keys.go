@@ -20,6 +20,9 @@ func (h *Host) publics() (keystore.Publics, error) {
 		return keystore.Publics{}, err
 	}
 	api, err := h.cfg.API()
+	if err == nil {
+		err = h.cfg.Keys.Current(keystore.SideAPI, api)
+	}
 	if err != nil {
 		return keystore.Publics{}, err
 	}

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -108,43 +109,54 @@ func (k *Keyring) unseal(inner []byte, connection string) ([]byte, error) {
 	return plain, nil
 }
 
-// sealedCredential decodes values as bytes that can be overwritten.
+// sealedCredential is what a box holds. Its values are decoded as bytes that can
+// be overwritten; its use is no secret.
 type sealedCredential struct {
-	Organization string                     `json:"organization"`
-	Connection   string                     `json:"connection"`
-	Version      int                        `json:"version"`
-	Use          seal.Use                   `json:"use"`
-	Values       map[string]json.RawMessage `json:"values"`
+	Organization string          `json:"organization"`
+	Connection   string          `json:"connection"`
+	Version      int             `json:"version"`
+	Use          json.RawMessage `json:"use"`
+	Values       seal.Values     `json:"values"`
 }
+
+// parse reads what a box holds, and nothing else that is in it. A Decoder would
+// copy the text into a buffer that nobody can overwrite (invariant 1), so only
+// the use is given to one.
+func parse(text []byte) (c sealedCredential, use seal.Use, err error) {
+	var members map[string]member
+	if err := json.Unmarshal(text, &members); err != nil {
+		return c, use, err
+	}
+	for name := range members {
+		if !slices.Contains([]string{"organization", "connection", "version", "use", "values"}, name) {
+			return c, use, errors.New("a member has another name")
+		}
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, use, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(c.Use))
+	decoder.DisallowUnknownFields()
+	return c, use, decoder.Decode(&use)
+}
+
+// member is a value of an object that is not looked at, nor copied.
+type member struct{}
+
+// UnmarshalJSON takes any value.
+func (*member) UnmarshalJSON([]byte) error { return nil }
 
 func (k *Keyring) check(text []byte, connection string, version int) (*Opened, error) {
 	// A client seals by itself, so what is inside was never checked before.
-	var c sealedCredential
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&c); err != nil {
-		return nil, refuse(connection, "does not parse")
-	}
-	defer func() {
-		for _, v := range c.Values {
-			clear(v)
-		}
-	}()
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	c, use, err := parse(text)
+	defer c.Values.Forget()
+	if err != nil {
 		return nil, refuse(connection, "does not parse")
 	}
 	if c.Organization != k.organization || c.Connection != connection || c.Version != version {
 		return nil, refuse(connection, "was entered for another place")
 	}
-	values := make(map[string]string, len(c.Values))
-	for name, raw := range c.Values {
-		var value string
-		if json.Unmarshal(raw, &value) != nil {
-			return nil, refuse(connection, "does not parse")
-		}
-		values[name] = value
-	}
-	if err := k.admissible(c, values); err != nil {
+	if err := k.admissible(c, use); err != nil {
 		why := "was entered for a use, or with values, that are not allowed"
 		var known *schema.Error
 		if errors.As(err, &known) {
@@ -153,24 +165,24 @@ func (k *Keyring) check(text []byte, connection string, version int) (*Opened, e
 		}
 		return nil, schema.Errorf(schema.CodeInvalid, "the credential of connection %s %s", connection, why).Advise("Enter the credential again.")
 	}
-	o := &Opened{Use: c.Use, Values: make(map[string]schema.Secret, len(values))}
-	for name, value := range values {
-		o.Values[name] = schema.NewSecret([]byte(value))
+	o := &Opened{Use: use, Values: make(map[string]schema.Secret, len(c.Values))}
+	for name, value := range c.Values {
+		o.Values[strings.Clone(name)] = schema.NewSecret([]byte(value))
 	}
 	return o, nil
 }
 
 // admissible tells whether the use and the values are ones that may be entered.
-func (k *Keyring) admissible(c sealedCredential, values map[string]string) error {
-	if known, ok := k.allowed.Load(c.Connection); ok && reflect.DeepEqual(known, c.Use) {
-		_, err := seal.Check(c.Use.Inject, values)
+func (k *Keyring) admissible(c sealedCredential, use seal.Use) error {
+	if known, ok := k.allowed.Load(c.Connection); ok && reflect.DeepEqual(known, use) {
+		_, err := seal.Check(use.Inject, c.Values)
 		return err
 	}
 	err := seal.CheckCredential(seal.Credential{
-		Organization: c.Organization, Connection: c.Connection, Version: c.Version, Use: c.Use, Values: values,
+		Organization: c.Organization, Connection: c.Connection, Version: c.Version, Use: use, Values: c.Values,
 	})
 	if err == nil {
-		k.allowed.Store(c.Connection, c.Use)
+		k.allowed.Store(c.Connection, use)
 	}
 	return err
 }

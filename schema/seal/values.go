@@ -1,4 +1,4 @@
-package api
+package seal
 
 import (
 	"encoding/json"
@@ -8,9 +8,9 @@ import (
 	"unsafe"
 )
 
-// clearValues are values of a credential that came in clear, decoded into memory
-// that can be overwritten.
-type clearValues map[string]string
+// Values are the values of a credential by name, decoded from JSON into memory
+// that can be overwritten: see [Values.Forget].
+type Values map[string]string
 
 // clearText is one value. Package json decodes a string with escapes, as a key in
 // PEM has them, in a buffer that nobody can overwrite (invariant 1).
@@ -18,7 +18,7 @@ type clearText struct{ text []byte }
 
 var errNoText = errors.New("not a string")
 
-// UnmarshalJSON takes a string. What it is given is a part of the body, which is
+// UnmarshalJSON takes a string. What it is given is a part of the text, which is
 // overwritten by who has it.
 func (c *clearText) UnmarshalJSON(raw []byte) error {
 	if raw[0] != '"' {
@@ -29,10 +29,10 @@ func (c *clearText) UnmarshalJSON(raw []byte) error {
 }
 
 // UnmarshalJSON takes an object of strings.
-func (c *clearValues) UnmarshalJSON(raw []byte) error {
+func (c *Values) UnmarshalJSON(raw []byte) error {
 	var decoded map[string]*clearText
 	err := json.Unmarshal(raw, &decoded)
-	*c = make(clearValues, len(decoded))
+	*c = make(Values, len(decoded))
 	for name, value := range decoded {
 		if value == nil {
 			err = errNoText
@@ -43,9 +43,9 @@ func (c *clearValues) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// forget overwrites the values, which nobody else has, and the names: the secret
-// may be one of them, in the wrong place.
-func (c clearValues) forget() {
+// Forget overwrites what UnmarshalJSON decoded, which nobody else may have: the
+// values, and the names, since a secret may be one of them, in the wrong place.
+func (c Values) Forget() {
 	for name, value := range c {
 		delete(c, name)
 		for _, text := range []string{name, value} {
@@ -58,7 +58,7 @@ func (c clearValues) forget() {
 
 // unquote decodes what stands between the quotation marks of a JSON string
 // (RFC 8259, 7) that a parser has found to be one. A half of a surrogate pair
-// becomes U+FFFD; what is not UTF-8 stays, for [seal.Check] to refuse.
+// becomes U+FFFD; what is not UTF-8 stays, for [Check] to refuse.
 func unquote(raw []byte) []byte {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
