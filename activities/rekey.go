@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -50,6 +51,7 @@ func (e *Executor) resealData(ctx context.Context, retiring []seal.KeyID) error 
 	if err := work.Retire(ctx, retireData, ids, e.aboutKeys("key.retired", retiring, nil)); err != nil {
 		return err
 	}
+	crash.At(crash.KeyRetired)
 	broken, current := 0, e.cfg.Data.Current()
 	n, err := work.Reseal(ctx, current[:], func(v store.SealedValue) ([]byte, error) {
 		at := seal.Place{Organization: e.cfg.Organization, Table: v.Table, Row: v.Row, Field: v.Field}
@@ -64,6 +66,7 @@ func (e *Executor) resealData(ctx context.Context, retiring []seal.KeyID) error 
 	if err != nil {
 		return err
 	}
+	crash.At(crash.KeyUnused)
 	return work.Cleaned(ctx, ids, broken, e.aboutKeys("key.unused", retiring, map[string]any{"resealed": n, "broken": broken}))
 }
 
@@ -74,6 +77,7 @@ func (e *Executor) resealPairs(ctx context.Context, retiring []seal.KeyID) (clea
 	if err := work.Retire(ctx, retireCredential, ids, e.aboutKeys("key.retired", retiring, nil)); err != nil {
 		return false, err
 	}
+	crash.At(crash.KeyRetired)
 	n, broken, err := e.resealTokens(ctx)
 	if err != nil {
 		return false, err
@@ -86,6 +90,7 @@ func (e *Executor) resealPairs(ctx context.Context, retiring []seal.KeyID) (clea
 		return false, err
 	}
 	broken += unopened
+	crash.At(crash.KeyUnused)
 	return true, work.Cleaned(ctx, ids, broken, e.aboutKeys("key.unused", retiring, map[string]any{"resealed": n, "broken": broken}))
 }
 

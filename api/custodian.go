@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
@@ -96,6 +97,7 @@ func (c *cell) resealData(ctx context.Context, retiring []seal.KeyID) error {
 	if err := door.Retire(ctx, string(keystore.KindData), ids, draft); err != nil {
 		return err
 	}
+	crash.At(crash.KeyRetired)
 	broken, current := 0, c.keys.Current()
 	n, err := door.Reseal(ctx, current[:], func(v store.SealedValue) ([]byte, error) {
 		at := seal.Place{Organization: c.org, Table: v.Table, Row: v.Row, Field: v.Field}
@@ -113,6 +115,7 @@ func (c *cell) resealData(ctx context.Context, retiring []seal.KeyID) error {
 	if draft, err = c.aboutKeys("key.unused", retiring, map[string]any{"resealed": n, "broken": broken}); err != nil {
 		return err
 	}
+	crash.At(crash.KeyUnused)
 	return door.Cleaned(ctx, ids, broken, draft)
 }
 
@@ -173,9 +176,11 @@ func (c *cell) takeOver(ctx context.Context, retiring []seal.KeyID) error {
 	if err := c.Door().Retire(ctx, string(keystore.KindCredential), ids, draft); err != nil {
 		return err
 	}
+	crash.At(crash.KeyRetired)
 	if draft, err = c.aboutKeys("key.unused", retiring, map[string]any{"broken": broken}); err != nil {
 		return err
 	}
+	crash.At(crash.KeyUnused)
 	return c.Door().Cleaned(ctx, ids, broken, draft)
 }
 

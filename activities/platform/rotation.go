@@ -10,6 +10,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -88,6 +89,7 @@ func (r *Rotation) Step(ctx context.Context, id string) (string, error) {
 	case err != nil:
 		return "", err
 	}
+	crash.At(crash.KeysKept)
 	return next, r.Platform.cfg.Control.AdvanceRotation(ctx, id, rotation.State, next, store.AuditDraft{
 		Actor: r.Platform.cfg.Host, Action: "key.rotation_" + next, Target: id,
 	})

@@ -46,6 +46,12 @@ const (
 	SleepTold
 	// SleepKept: when a cell wakes is on disk; its host has not let it go.
 	SleepKept
+	// KeysKept: the key store is a step further in a rotation; its row is not.
+	KeysKept
+	// KeyRetired: nothing more is sealed with a former key; nothing is sealed anew.
+	KeyRetired
+	// KeyUnused: all is sealed anew; that nothing is left is not said.
+	KeyUnused
 
 	// Points is one more than the last of them.
 	Points
@@ -58,6 +64,7 @@ var names = [Points]string{
 	IntentKept: "intent kept", AnswerReceived: "answer received", EffectKept: "effect kept",
 	StepKept: "step kept", StretchKept: "stretch kept", RunParked: "run parked", RunFinished: "run finished",
 	CommandApplied: "command applied", SleepTold: "sleep told", SleepKept: "sleep kept",
+	KeysKept: "keys kept", KeyRetired: "key retired", KeyUnused: "key unused",
 }
 
 // String names the point as in the line that a process leaves of it.

@@ -104,6 +104,9 @@ func TestEveryCrashPointIsWalked(t *testing.T) {
 	for _, d := range dooms {
 		at[d.at]++
 	}
+	for _, point := range rotating {
+		at[point]++
+	}
 	for p := crash.Point(1); p < crash.Points; p++ {
 		require.Equal(t, 1, at[p], p.String())
 	}
