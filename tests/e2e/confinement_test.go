@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tenonhq/tenon/plugins/host"
+	"github.com/tenonhq/tenon/plugins/host/enclosure"
 	"github.com/tenonhq/tenon/plugins/host/probe"
 )
 
@@ -37,7 +40,11 @@ type household struct {
 	pids map[string]int
 	// outside is a process and a file of the same user that are not the platform's.
 	outsider int
-	sockets  []string
+	// sockets are all that lie below the data directory, and an abstract one.
+	sockets []string
+	// doors are what can be connected to, by name, as a probe answers that it
+	// worked; and listening.
+	doors map[string][]string
 }
 
 // TestConfinement attacks from inside each kind of process, as the user that the
@@ -81,6 +88,13 @@ func confinement(t *testing.T, bin string, uid int) {
 					assert.Contains(t, a.Worked, "read:"+path, "%s needs what is its own", kind)
 				}
 			}
+			needs, _ := h.open(kind)
+			for _, name := range needs {
+				require.Contains(t, h.doors, name)
+				for _, door := range h.doors[name] {
+					assert.Contains(t, a.Worked, door, "%s needs %s", kind, name)
+				}
+			}
 			assert.Equal(t, "1", a.Capabilities["NoNewPrivs"])
 			for set, bits := range a.Capabilities {
 				if n, err := strconv.ParseUint(bits, 16, 64); set != "NoNewPrivs" && set != "CapBnd" {
@@ -90,10 +104,14 @@ func confinement(t *testing.T, bin string, uid int) {
 			}
 		})
 	}
-	for _, kind := range []string{"evaluator", "connector"} {
+	for kind, may := range map[string][]string{
+		"evaluator": nil,
+		// Its directory is there, so the socket in it is, too; it serves one and
+		// connects to none.
+		"connector": {"read:" + known},
+	} {
 		t.Run(kind, func(t *testing.T) {
-			a := h.stranger(t, bin, kind, uid)
-			assert.Empty(t, a.Worked, "from inside the sandbox")
+			assert.Equal(t, may, h.stranger(t, bin, kind).Worked, "from inside the sandbox")
 		})
 	}
 }
@@ -147,8 +165,74 @@ func settle(t *testing.T, bin string, uid int) *household {
 		// A cell confines itself before it says so.
 		return strings.Count(p.logs(), "cell is awake") == 2
 	})
-	h.sockets = []string{in("run", "bell.sock")}
+	h.settleDoors(t, uid, in("run", "bell.sock"), in("run", "cells", first), in("run", "cells", second))
 	return h
+}
+
+// settleDoors finds all sockets that the platform has, and adds some.
+func (h *household) settleDoors(t *testing.T, uid int, bell, cell, otherCell string) {
+	t.Helper()
+	// A cell takes a connector's socket away as soon as it is connected to it. These
+	// are in its place, for as long as the test.
+	own, other := filepath.Join(cell, "s"), filepath.Join(otherCell, "s")
+	for _, path := range []string{own, other} {
+		serve(t, "unix", path)
+		require.NoError(t, os.Chown(path, uid, uid))
+	}
+	eventually(t, 20*time.Second, "no socket below the data directory but these", func() bool {
+		h.sockets = socketsBelow(t, h.p.data)
+		return slices.Equal(h.sockets, slices.Sorted(slices.Values([]string{bell, own, other})))
+	})
+	h.doors = map[string][]string{
+		"bell": {"unixgram:" + bell}, "connector": {"unix:" + own}, "other connector": {"unix:" + other},
+		"connector by its cell's root": {"unix:/proc/" + strconv.Itoa(h.pids["cell"]) + "/root" + own},
+		"API":                          {"tcp:" + h.p.api}, "engine": {"tcp:" + h.p.engine}, "UI": {"tcp:" + h.p.ui},
+		"outside":  {"tcp:" + serve(t, "tcp", "127.0.0.1:0")},
+		"services": nil, "abstract": nil, "listening": nil, // As far as they are found, or can be closed.
+	}
+	for at, name := range listeners(t, h.p.processes(t)) {
+		if at != h.p.api && at != h.p.engine && at != h.p.ui {
+			require.Equal(t, "tenon-engine", name, "it listens on %s", at)
+			h.doors["services"] = append(h.doors["services"], "tcp:"+at)
+		}
+	}
+	if os.Geteuid() == 0 { // Nobody else sees whose a listener is.
+		require.NotEmpty(t, h.doors["services"])
+	}
+	if enclosure.Version() >= 6 {
+		abstract := serve(t, "unix", "@tenon-confinement-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(uid))
+		h.sockets = append(h.sockets, abstract)
+		h.doors["abstract"] = []string{"unix:" + abstract}
+	}
+	if enclosure.Version() >= 4 {
+		h.doors["listening"] = []string{"listen:127.0.0.1:0"}
+	}
+}
+
+// serve listens for as long as the test.
+func serve(t *testing.T, network, address string) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), network, address)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+// socketsBelow are the sockets in a directory, in order. Others make and remove
+// files there meanwhile.
+func socketsBelow(t *testing.T, directory string) []string {
+	t.Helper()
+	var out []string
+	require.NoError(t, filepath.WalkDir(directory, func(path string, entry os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err == nil && entry.Type() == os.ModeSocket {
+			out = append(out, path)
+		}
+		return err
+	}))
+	return out
 }
 
 // busy has the organization's evaluator and connector at work for as long as the
@@ -237,7 +321,20 @@ func cmdline(pid int) string {
 
 // plan has a kind try everything that is not the trying process.
 func (h *household) plan(kind string) probe.Plan {
-	plan := probe.Plan{PIDs: []int{h.outsider, os.Getpid()}, Execute: []string{"/bin/true", filepath.Join(h.p.bin, "tenon-cell")}, Sockets: h.sockets}
+	plan := probe.Plan{
+		PIDs: []int{h.outsider, os.Getpid()}, Execute: []string{"/bin/true", filepath.Join(h.p.bin, "tenon-cell")},
+		Sockets: slices.Clone(h.sockets),
+	}
+	for _, doors := range h.doors {
+		for _, door := range doors {
+			switch verb, address, _ := strings.Cut(door, ":"); verb {
+			case "tcp":
+				plan.Connect = append(plan.Connect, address)
+			case "listen":
+				plan.Listen = append(plan.Listen, address)
+			}
+		}
+	}
 	for name, pid := range h.pids {
 		if name != kind {
 			plan.PIDs = append(plan.PIDs, pid)
@@ -257,6 +354,31 @@ var writes = map[string][]string{
 	"up": {"api", "host", "control", "keystore", "engine", "cell", "other cell", "nobody", "outside"},
 }
 
+// opens are the doors that a kind connects to: what it needs, and what nothing
+// closes to it. Landlock knows no sockets by path before Linux 7.0, so who sees
+// one's place connects to it: the bell makes the host look for work, and no more,
+// and a connector asks for a certificate. TCP is open to all but strangers; what
+// listens there asks for a token.
+var opens = map[string]struct{ needs, besides []string }{
+	"api":    {[]string{"bell"}, []string{"connector", "other connector", "API", "engine", "services", "UI", "outside", "listening"}},
+	"host":   {[]string{"engine"}, []string{"bell", "connector", "other connector", "API", "services", "UI", "outside"}},
+	"engine": {[]string{"API", "engine", "services"}, []string{"bell", "connector", "other connector", "UI", "outside", "listening"}},
+	// It does nothing of this, but its rules are its cells', too, and those connect.
+	"starter": {nil, []string{"connector", "other connector", "API", "engine", "services", "UI", "outside", "listening"}},
+	// A flow calls any system.
+	"cell":     {[]string{"connector", "engine", "outside"}, []string{"other connector", "API", "services", "UI"}},
+	"launcher": {nil, []string{"connector", "API", "engine", "services", "UI", "outside", "listening"}},
+}
+
+// open names the doors that a kind needs, and those that are open to it besides.
+func (h *household) open(kind string) (needs, besides []string) {
+	if kind == "up" {
+		// It is under no rules: that it comes through each shows that each is a door.
+		return slices.Collect(maps.Keys(h.doors)), nil
+	}
+	return opens[kind].needs, opens[kind].besides
+}
+
 // granted tells whether what worked belongs to the kind.
 func (h *household) granted(verb, object, kind string, may []string) bool {
 	// The same file through another process's root is the same file.
@@ -272,11 +394,11 @@ func (h *household) granted(verb, object, kind string, may []string) bool {
 		}
 		// Root's own, for who has no rules of Landlock's.
 		return kind == "up" && os.Geteuid() == 0 && h.p.user == nil && object == "/etc/hostname"
-	case "connect":
-		// The host hears the bell, the API rings it. Landlock knows no sockets by
-		// path before Linux 7.0; who else sees its place can make the host look
-		// for work, and no more.
-		return kind == "api" || kind == "host" || kind == "engine" || kind == "up"
+	case "unix", "unixgram", "unixpacket", "tcp", "listen":
+		needs, besides := h.open(kind)
+		return slices.ContainsFunc(slices.Concat(needs, besides), func(name string) bool {
+			return slices.Contains(h.doors[name], verb+":"+object)
+		})
 	case "execute", "environ", "maps", "mem", "fd", "ptrace", "process_vm_readv", "pidfd_getfd":
 		// A starter's children, and a launcher's, are in its hands.
 		children := h.is(object, "connector", "evaluator")
@@ -309,12 +431,21 @@ func (h *household) ask(t *testing.T, pid int, plan probe.Plan) probe.Answer {
 	return a
 }
 
+// A connector's directory, as it sees it, with what is put there.
+const (
+	known = "/s/known"
+	near  = "/s/near"
+)
+
 // stranger has a program in the sandbox of a connector or an evaluator try: it
 // is started as a cell starts those.
-func (h *household) stranger(t *testing.T, bin, kind string, uid int) probe.Answer {
+func (h *household) stranger(t *testing.T, bin, kind string) probe.Answer {
 	t.Helper()
 	sockets := t.TempDir()
 	require.NoError(t, os.Chown(sockets, os.Geteuid(), os.Getegid()))
+	require.NoError(t, os.WriteFile(filepath.Join(sockets, filepath.Base(known)), []byte("its own"), 0o644))
+	// It is another user's, and open to all: it is for the sandbox to close it.
+	require.NoError(t, os.Chmod(serve(t, "unix", filepath.Join(sockets, filepath.Base(near))), 0o777))
 	l, err := host.StartLauncher(t.Context(), filepath.Join(bin, "tenon-launcher"), sockets)
 	require.NoError(t, err)
 	defer l.Close()
@@ -335,7 +466,9 @@ func (h *household) stranger(t *testing.T, bin, kind string, uid int) probe.Answ
 	require.NoError(t, err)
 	require.NoError(t, in.Close())
 	require.NoError(t, answer.Close())
-	require.NoError(t, json.NewEncoder(theirs).Encode(h.plan(kind)))
+	plan := h.plan(kind)
+	plan.Read, plan.Sockets = append(plan.Read, known), append(plan.Sockets, near)
+	require.NoError(t, json.NewEncoder(theirs).Encode(plan))
 	var a probe.Answer
 	require.NoError(t, json.NewDecoder(out).Decode(&a))
 	return a

@@ -10,12 +10,18 @@ type Plan struct {
 	// PIDs are processes to look into, to trace and to take descriptors from.
 	// Through each the files to read are tried, too, by its root.
 	PIDs []int
-	// Sockets are paths to connect to.
+	// Sockets are paths of sockets, or abstract names that begin with "@". Each is
+	// tried as every type, since connecting as another than its own always fails,
+	// and paths also through the root of each process.
 	Sockets []string
+	// Connect are TCP addresses to connect to, Listen such to listen on.
+	Connect, Listen []string
 }
 
-// Answer is what worked, each as "verb:object".
+// Answer is what came of it.
 type Answer struct {
+	// Worked is each as "verb:object"; the verb of a connection is its network, as
+	// package net names it.
 	Worked []string
 	// Capabilities are the five sets and no_new_privs as the kernel shows them
 	// for the thread that tried.

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience bounds an attempt to connect.
+// patience bounds an attempt to connect, or to send.
 const patience = time.Second
 
 // Try tries the plan from this thread.
@@ -50,13 +50,47 @@ func Try(p Plan) Answer {
 		}
 	}
 	for _, path := range p.Sockets {
-		c, err := (&net.Dialer{Timeout: patience}).DialContext(context.Background(), "unix", path)
-		if err == nil {
-			_ = c.Close()
+		for _, network := range []string{"unix", "unixgram", "unixpacket"} {
+			note(network, path, reaches(network, path))
+			if !filepath.IsAbs(path) {
+				continue // A name, which has no root.
+			}
+			for _, pid := range p.PIDs {
+				through := fmt.Sprintf("/proc/%d/root%s", pid, path)
+				note(network, through, reaches(network, through))
+			}
 		}
-		note("connect", path, err == nil)
+	}
+	for _, address := range p.Connect {
+		note("tcp", address, reaches("tcp", address))
+	}
+	for _, address := range p.Listen {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+		if err == nil {
+			_ = l.Close()
+		}
+		note("listen", address, err == nil)
 	}
 	return a
+}
+
+// reaches connects. A datagram socket is sent something, too: what counts there
+// is sending. One byte is no message to anybody.
+func reaches(network, address string) bool {
+	d := net.Dialer{Timeout: patience}
+	// Landlock's rules are for plain TCP only. Both are tried, as in listening.
+	d.SetMultipathTCP(true)
+	c, err := d.DialContext(context.Background(), network, address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = c.Close() }()
+	if network != "unixgram" {
+		return true
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(patience))
+	_, err = c.Write([]byte{0})
+	return err == nil
 }
 
 func reads(path string) bool {
