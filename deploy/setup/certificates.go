@@ -54,7 +54,7 @@ func (s setup) certificates() error {
 
 // directories gives the services those that they write to.
 func (s setup) directories() error {
-	for _, name := range []string{"engine-data", "keystore", "checkpoints", "run"} {
+	for _, name := range []string{"init-data", "engine-data", "keystore", "checkpoints", "run"} {
 		dir := filepath.Join(s.out, name)
 		err := os.MkdirAll(dir, 0o700)
 		if err == nil {
@@ -217,11 +217,7 @@ func (s setup) password(role string, services []string, database string) error {
 		RawQuery: url.Values{"sslmode": {"verify-full"}, "sslrootcert": {s.trusted}}.Encode(),
 	}
 	for _, service := range services {
-		owner := s.owner
-		if service == "init" {
-			owner = -1 // It runs as this user.
-		}
-		if err := s.write(owner, 0o600, []byte(u.String()), service, "postgres-url"); err != nil {
+		if err := s.write(s.owner, 0o600, []byte(u.String()), service, "postgres-url"); err != nil {
 			return err
 		}
 	}

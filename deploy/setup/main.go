@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -60,42 +59,6 @@ func run(ctx context.Context, args []string) error {
 	default:
 		return schema.Errorf(schema.CodeInvalid, "there is nothing called %q to set up", args[0])
 	}
-}
-
-// held says which process holds which of the keys that "tenon init" makes.
-// The root key is the host's alone, the API key the API's (see docs/security.md).
-var held = map[string][]string{
-	"api":    {"api.key", "engine-token.pub"},
-	"host":   {"root.key", "root.pub", "api.pub", "engine-token.key", "engine-token.pub", "checkpoint.key", "checkpoint.pub"},
-	"engine": {"engine-token.pub"},
-}
-
-// keys runs "tenon init" and hands each process its own.
-func (s setup) keys(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, s.tenon, "init", "--data", s.data)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "tenon init failed: %w", err)
-	}
-	for service, names := range held {
-		for _, name := range names {
-			from := filepath.Join(s.data, "keys", name)
-			text, err := os.ReadFile(from)
-			if err != nil {
-				return schema.Errorf(schema.CodeUnavailable, "a key that tenon init makes is not there: %w", err)
-			}
-			mode := os.FileMode(0o600)
-			if filepath.Ext(name) == ".pub" {
-				mode = 0o644
-			}
-			err = s.write(s.owner, mode, text, service, name)
-			clear(text)
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // write puts a file into a service's directory, for the service's user.

@@ -24,14 +24,14 @@ func root(t *testing.T) string {
 }
 
 // project loads the file as the Compose Specification's reference does: against
-// its schema, with nothing from the environment.
+// its schema, with nothing from the environment, and with the tools.
 func project(t *testing.T) *types.Project {
 	t.Helper()
 	p, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
 		WorkingDir:  root(t),
 		ConfigFiles: []types.ConfigFile{{Filename: filepath.Join(root(t), "docker-compose.yml")}},
 		Environment: types.Mapping{},
-	})
+	}, loader.WithProfiles([]string{"*"}))
 	require.NoError(t, err)
 	require.Subset(t, slices.Collect(maps.Keys(p.Services)), []string{"postgres", "redis", "engine", "api", "host"})
 	return p
@@ -115,13 +115,32 @@ func TestPrivateVolumesAreNotShared(t *testing.T) {
 	}
 }
 
+// Who replaces a pair has that pair's directory and the key store to write, and
+// nobody runs with that but for a while.
+func TestPairsAreReplacedByToolsOfTheirOwn(t *testing.T) {
+	p := project(t)
+	for name, private := range map[string]string{"rotate-root": "host-private", "rotate-api": "api-private"} {
+		s := p.Services[name]
+		assert.Equal(t, []string{"tools"}, s.Profiles, name)
+		assert.True(t, once(s), name)
+		var written []string
+		for _, v := range s.Volumes {
+			if !v.ReadOnly {
+				written = append(written, v.Source)
+			}
+		}
+		assert.ElementsMatch(t, []string{private, "keystore"}, written, name)
+	}
+}
+
 func TestServicesAreConfined(t *testing.T) {
 	p := project(t)
 	for name, s := range p.Services {
 		assert.False(t, s.Privileged, name)
 		assert.Equal(t, []string{"ALL"}, s.CapDrop, name)
 		assert.Contains(t, s.SecurityOpt, "no-new-privileges:true", name)
-		if once(s) {
+		if name == "certificates" { // It gives files to others, and has no network.
+			assert.Equal(t, "none", s.NetworkMode)
 			continue
 		}
 		assert.Empty(t, s.CapAdd, name)

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ type stage struct {
 	project  *types.Project
 	replace  *strings.Replacer
 	env      map[string][]string
+	client   *http.Client
 }
 
 // program is a built binary.
@@ -155,18 +157,15 @@ func newStage(t *testing.T) *stage {
 		"--redis", "localhost:" + redis, "--redis-private", filepath.Join(out, "redis"),
 	}
 	s.setup(t, nil, certificates...)
+	s.client = trusting(t, ca)
 	s.database(t, cluster)
 	api, engine, ui := freePort(t), freePort(t), freePort(t)
 	for name, service := range s.project.Services {
-		data := filepath.Join(s.dir, name)
-		require.NoError(t, os.MkdirAll(data, 0o700))
-		for link, to := range map[string]string{"keys": name, "keystore": "keystore", "checkpoints": "checkpoints", "run": "run", "engine": "engine-data"} {
-			require.NoError(t, os.Symlink(filepath.Join(out, to), filepath.Join(data, link)))
-		}
-		there := strings.NewReplacer("/data/keys", filepath.Join(out, name), "/etc/tenon/tls/ca.pem", ca, "/out/init", filepath.Join(out, "init"),
+		data, mounts := s.mount(t, name)
+		there := strings.NewReplacer(append(mounts,
 			"0.0.0.0:7233", "127.0.0.1:"+engine, "engine:7233", "localhost:"+engine, "localhost:7233", "localhost:"+engine,
 			"0.0.0.0:8233", "127.0.0.1:"+ui, "localhost:8233", "localhost:"+ui,
-			"0.0.0.0:8443", "127.0.0.1:"+api, "api:8443", "localhost:"+api, "localhost:8443", "localhost:"+api)
+			"0.0.0.0:8443", "127.0.0.1:"+api, "api:8443", "localhost:"+api, "localhost:8443", "localhost:"+api)...)
 		s.env[name] = []string{"TENON_DATA=" + data, "PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}
 		for _, variable := range slices.Sorted(maps.Keys(service.Environment)) {
 			s.env[name] = append(s.env[name], variable+"="+there.Replace(*service.Environment[variable]))
@@ -175,14 +174,44 @@ func newStage(t *testing.T) *stage {
 	s.replace = strings.NewReplacer("localhost:7233", "localhost:"+engine)
 	for range 2 { // The one-shot services run at each start.
 		s.setup(t, nil, certificates...)
-		initData := filepath.Join(s.dir, "init-data")
-		s.setup(t, s.env["init"], "keys", "--out", out, "--data", initData, "--tenon", s.bin)
+		s.keys(t)
 	}
 	return s
 }
 
-// start runs a service's process until the test ends.
-func (s *stage) start(t *testing.T, name string) {
+// mount gives a service a data directory with the directories of its volumes, which
+// are those that "certificates" fills, and returns what is where instead.
+func (s *stage) mount(t *testing.T, name string) (data string, mounts []string) {
+	t.Helper()
+	data = filepath.Join(s.dir, name)
+	require.NoError(t, os.MkdirAll(data, 0o700))
+	volumes := map[string]string{}
+	for _, v := range s.project.Services["certificates"].Volumes {
+		volumes[v.Source] = filepath.Join(s.dir, v.Target)
+	}
+	for _, v := range s.project.Services[name].Volumes {
+		dir, ours := volumes[v.Source]
+		if !ours {
+			continue
+		}
+		mounts = append(mounts, v.Target, dir)
+		if v.Target == "/data" {
+			data = dir
+		} else if link, inside := strings.CutPrefix(v.Target, "/data/"); inside {
+			require.NoError(t, os.Symlink(dir, filepath.Join(data, link)))
+		}
+	}
+	return data, mounts
+}
+
+// keys is the one-shot service "init".
+func (s *stage) keys(t *testing.T) {
+	t.Helper()
+	s.setup(t, s.env["init"], "keys", "--out", filepath.Join(s.dir, "out"), "--data", s.value("init", "TENON_DATA"), "--tenon", s.bin)
+}
+
+// start runs a service's process until the test ends, or until stop.
+func (s *stage) start(t *testing.T, name string) (stop func()) {
 	t.Helper()
 	cmd := exec.Command(s.bin, s.project.Services[name].Command...) // Our own; a signal ends it.
 	cmd.Env = s.env[name]
@@ -195,7 +224,7 @@ func (s *stage) start(t *testing.T, name string) {
 		defer close(ended)
 		_ = cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
@@ -203,11 +232,15 @@ func (s *stage) start(t *testing.T, name string) {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
 		}
+	})
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("%s:\n%s", name, log.String())
 		}
 	})
 	s.healthy(t, name)
+	return stop
 }
 
 // healthy runs the service's own health check until it is content.
@@ -236,10 +269,10 @@ func (s *stage) value(service, variable string) string {
 	return ""
 }
 
-// client trusts the private authority only.
-func (s *stage) client(t *testing.T) *http.Client {
+// trusting is a client that trusts the private authority only.
+func trusting(t *testing.T, ca string) *http.Client {
 	t.Helper()
-	pem, err := os.ReadFile(filepath.Join(s.dir, "out", "public", "ca.pem"))
+	pem, err := os.ReadFile(ca)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(pem))
@@ -266,47 +299,20 @@ func call(ctx context.Context, t assert.TestingT, client *http.Client, method, a
 }
 
 // The settings of the file work: every link is TLS, verified; the roles of the
-// database and the keys of each process suffice; a cell is made, wakes and runs a flow.
+// database and the keys of each process suffice; a cell is made, wakes and runs a flow,
+// and goes on when its keys are wrapped to other pairs.
 func TestTheServicesWorkTogether(t *testing.T) {
 	s := newStage(t)
 	s.redis(t)
+	stop := map[string]func(){}
 	for _, name := range []string{"engine", "api", "host"} {
-		s.start(t, name)
+		stop[name] = s.start(t, name)
 	}
-	api, client := s.value("api", "TENON_API_URL"), s.client(t)
-	key, err := os.ReadFile(filepath.Join(s.dir, "init-data", "admin.key"))
-	require.NoError(t, err)
-	admin := strings.TrimSpace(string(key))
-	status, org := call(t.Context(), t, client, http.MethodPost, api+"/v1/organizations", admin, `{"name":"Joinery"}`)
-	require.Equal(t, http.StatusCreated, status, "%v", org)
-	id, _ := org["id"].(string)
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		_, org := call(t.Context(), c, client, http.MethodGet, api+"/v1/organizations/"+id, admin, "")
-		assert.Equal(c, "active", org["state"])
-	}, patience, 100*time.Millisecond)
-	status, issued := call(t.Context(), t, client, http.MethodPost, api+"/v1/keys", admin, `{"organization":"`+id+`","name":"t","permissions":["*"]}`)
-	require.Equal(t, http.StatusCreated, status, "%v", issued)
-	own, _ := issued["key"].(string)
-	status, ns := call(t.Context(), t, client, http.MethodPost, api+"/v1/namespaces", own, `{"name":"prod"}`)
-	require.Equal(t, http.StatusCreated, status, "%v", ns)
-	status, issued = call(t.Context(), t, client, http.MethodPost, api+"/v1/keys", own, `{"name":"p","namespace":"prod","permissions":["*"]}`)
-	require.Equal(t, http.StatusCreated, status, "%v", issued)
-	own, _ = issued["key"].(string)
-	document := `{"document":{"dsl":"1.0.3","namespace":"t","name":"double","version":"1.0.0"},"do":[{"a":{"set":{"twice":"${ .n * 2 }"}}}]}`
-	status, deployed := call(t.Context(), t, client, http.MethodPost, api+"/v1/flows", own, `{"document":`+document+`}`)
-	require.Equal(t, http.StatusCreated, status, "%v", deployed)
-	status, started := call(t.Context(), t, client, http.MethodPost, api+"/v1/flows/double/runs", own, `{"input":{"n":21}}`)
-	require.Equal(t, http.StatusAccepted, status, "%v", started)
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		_, runs := call(t.Context(), c, client, http.MethodGet, api+"/v1/runs", own, "")
-		items, _ := runs["items"].([]any)
-		if assert.Len(c, items, 1) {
-			run, _ := items[0].(map[string]any)
-			assert.Equal(c, "completed", run["state"])
-		}
-	}, patience, 100*time.Millisecond)
+	joinery := s.organization(t, "Joinery")
+	s.order(t, joinery)
 	s.bell(t)
 	s.nobodyElse(t)
+	s.replaced(t, joinery, stop)
 }
 
 // nobodyElse: no listener speaks in clear, and no role enters another's database.

@@ -35,7 +35,7 @@ func (s *stage) bell(t *testing.T) {
 	require.NoError(t, err)
 	options, err := redis.ParseURL(string(text))
 	require.NoError(t, err)
-	trust, ok := s.client(t).Transport.(*http.Transport)
+	trust, ok := s.client.Transport.(*http.Transport)
 	require.True(t, ok)
 	options.TLSConfig = trust.TLSClientConfig.Clone()
 	options.TLSConfig.ServerName = "localhost"

@@ -216,6 +216,18 @@ func TestPairsMove(t *testing.T) {
 	}
 }
 
+// TestPairsWithoutAPublicHalf: an API on a machine of its own may have none.
+func TestPairsWithoutAPublicHalf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pair.key")
+	s := newSite(t, keystore.SideAPI, path, path)
+	running := s.fresh()
+	require.NoError(t, os.Remove(s.Public))
+	r, err := s.rotation(func(string) { s.opens(running, s.former) })
+	require.NoError(t, err)
+	require.NoError(t, r.Run(t.Context()))
+	s.replaced(running, s.former.Reveal())
+}
+
 // TestAFailingProviderChangesNothing: a rotation to a key that cannot be used ends
 // before anything was wrapped to it.
 func TestAFailingProviderChangesNothing(t *testing.T) {
