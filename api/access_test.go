@@ -14,6 +14,7 @@ import (
 	"github.com/tenonhq/tenon/api"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/store/storetest"
 	"github.com/tenonhq/tenon/schema/token"
 )
 
@@ -258,8 +259,14 @@ func TestKeysGiveAwayOnlyWhatTheyHave(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, p.call("GET", "/v1/keys?organization="+theirs.org, o.all, "").status)
 }
 
-// TestCodec: operators of the organization, and its keys, and nobody else.
-func TestCodec(t *testing.T) { onEach(t, codec) }
+// TestCodec: operators of the organization, and its keys, and nobody else. Who
+// is known and refused stands in the log of their own organization.
+func TestCodec(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		t.Helper()
+		codec(newPlatformOn(t, t.TempDir(), b, func(c *api.Config) { c.Limits.Refusals = 50 * time.Millisecond }))
+	})
+}
 
 func codec(p *platform) {
 	t := p.t
@@ -277,14 +284,39 @@ func codec(p *platform) {
 	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
 	assert.Equal(t, "http://127.0.0.1:8233", r.header.Get("Access-Control-Allow-Origin"))
 	assert.Equal(t, http.StatusOK, send(o.all, o.org).status)
-	assert.Equal(t, http.StatusForbidden, send(good, theirs.org).status)
-	assert.Equal(t, http.StatusForbidden, send(good, schema.NewID(schema.PrefixOrganization)).status)
+	var refused []api.Problem
+	for _, org := range []string{theirs.org, schema.NewID(schema.PrefixOrganization), "", "x"} {
+		r := send(good, org)
+		require.Equal(t, http.StatusForbidden, r.status, org)
+		said := r.problem(t)
+		said.RequestID = ""
+		refused = append(refused, said)
+		require.Equal(t, refused[0], said, "alike, whether there is such an organization or not")
+		for _, role := range []token.Role{token.RoleOperator, token.RoleCell} {
+			r := p.call("POST", "/v1/engine/acts", mint(role, time.Hour, o.org), body("record-engine-act"), with("X-Namespace", org))
+			require.Equal(t, http.StatusForbidden, r.status, org)
+		}
+	}
 	assert.Equal(t, http.StatusForbidden, send(o.all, theirs.org).status)
 	assert.Equal(t, http.StatusForbidden, send(o.bound, o.org).status)
 	assert.Equal(t, http.StatusUnauthorized, send(mint(token.RoleCell, time.Hour, o.org), o.org).status)
 	assert.Equal(t, http.StatusUnauthorized, send(mint(token.RoleSystem, time.Hour, o.org), o.org).status)
 	assert.Equal(t, http.StatusUnauthorized, send(mint(token.RoleOperator, -time.Hour, o.org), o.org).status)
 	assert.Equal(t, http.StatusUnauthorized, p.call("GET", "/v1/namespaces", good, "").status, "an operator token opens nothing else")
+	for count, status := range map[string]int{``: http.StatusNoContent, `,"count":7`: http.StatusNoContent, `,"count":0`: http.StatusUnprocessableEntity, `,"count":-1`: http.StatusUnprocessableEntity} {
+		r := p.call("POST", "/v1/engine/acts", good, `{"method":"ListWorkflowExecutions","namespace":"","workflow":"","run":"","allowed":false`+count+`}`, with("X-Namespace", o.org))
+		require.Equal(t, status, r.status, count)
+	}
+	want := map[string]int64{
+		"operator:ops engine.refuse ListWorkflowExecutions ":               8,
+		"operator:ops access.refuse decode-payloads ":                      4,
+		"operator:ops access.refuse record-engine-act ":                    4,
+		"cell:ops access.refuse record-engine-act ":                        4,
+		actorOf(o.all) + " access.refuse decode-payloads ":                 1,
+		actorOf(o.bound) + " access.refuse decode-payloads " + o.namespace: 1,
+	}
+	require.EventuallyWithT(t, func(t *assert.CollectT) { assert.Equal(t, want, p.refusals("/v1/audit?limit=50", o.all)) }, 20*time.Second, 50*time.Millisecond)
+	require.Empty(t, p.refusals("/v1/audit?limit=50", theirs.all))
 	for _, from := range []string{"null", "https://evil.example", "http://127.0.0.1:8234", "http://127.0.0.1:8233.evil.example"} {
 		r := send(good, o.org, with("Origin", from))
 		assert.Empty(t, r.header.Get("Access-Control-Allow-Origin"), from)

@@ -519,6 +519,20 @@ func TestExportVerifies(t *testing.T) {
 	})
 }
 
+// refusals are the counts of a log, by actor, action, target and namespace.
+func (p *platform) refusals(path, key string) map[string]int64 {
+	p.t.Helper()
+	found := map[string]int64{}
+	for _, e := range p.pages(path, key) {
+		if strings.HasSuffix(e.Action, ".refuse") {
+			var detail struct{ Count int64 }
+			require.NoError(p.t, json.Unmarshal(e.Detail, &detail))
+			found[strings.Join([]string{e.Actor, e.Action, e.Target, e.Namespace}, " ")] += detail.Count
+		}
+	}
+	return found
+}
+
 // A flood of forged messages, wrong keys and refused calls is an entry for each
 // kind, with the count, and no entry each.
 func TestRefusalsAreCounted(t *testing.T) {
@@ -536,14 +550,8 @@ func TestRefusalsAreCounted(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, p.call("GET", "/v1/runs/"+schema.NewID(schema.PrefixRun), reader, "").status)
 	}
 	counts := func() map[string]int64 {
-		found := map[string]int64{}
-		for _, e := range append(p.pages("/v1/audit?limit=50", o.all), p.pages("/v1/platform/audit?limit=50", p.admin)...) {
-			if strings.HasSuffix(e.Action, ".refuse") {
-				var detail struct{ Count int64 }
-				require.NoError(t, json.Unmarshal(e.Detail, &detail))
-				found[strings.Join([]string{e.Actor, e.Action, e.Target, e.Namespace}, " ")] += detail.Count
-			}
-		}
+		found := p.refusals("/v1/audit?limit=50", o.all)
+		maps.Copy(found, p.refusals("/v1/platform/audit?limit=50", p.admin))
 		return found
 	}
 	want := map[string]int64{

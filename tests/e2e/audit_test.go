@@ -14,9 +14,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	_ "modernc.org/sqlite"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/schema"
 )
 
 // auditVerify runs "tenon audit verify" and returns its status and what it said.
@@ -42,6 +45,15 @@ func TestTheLogIsVerified(t *testing.T) {
 	p := newPlatform(t)
 	p.start(t)
 	s := newShop(t, p, ledger.Keys, map[string]string{"later": billing(waiting(time.Minute))})
+	// Refused alike, whether there is such an organization or not, and counted.
+	other, otherKey := p.organization(t, "Other")
+	operator := p.operator(t, s.org)
+	for _, namespace := range []string{other, schema.NewID(schema.PrefixOrganization)} {
+		_, err := operator.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Namespace: namespace})
+		denied := (*serviceerror.PermissionDenied)(nil)
+		require.ErrorAs(t, err, &denied)
+		require.EqualError(t, denied, "Request unauthorized.")
+	}
 	s.accepted(t, "later", "terminated")
 	s.reach(t, 20*time.Second, "waiting", 1)
 	p.terminateAll(t, s.org)
@@ -99,6 +111,24 @@ func TestTheLogIsVerified(t *testing.T) {
 	}
 	require.Positive(t, reports[""].Checkpoints)
 	require.Positive(t, reports[s.org].Checkpoints)
+
+	// What was refused stands in the operator's own organization's log, and in no
+	// other. The API wrote it as it stopped.
+	p.start(t)
+	var counts struct {
+		Items []struct {
+			Actor, Target string
+			Detail        struct{ Count int }
+		}
+	}
+	s.must(t, http.MethodGet, "/v1/audit?action=engine.refuse", 200, nil, &counts)
+	require.Len(t, counts.Items, 1)
+	require.True(t, strings.HasPrefix(counts.Items[0].Actor, "operator:"), counts.Items[0].Actor)
+	require.Equal(t, "ListWorkflowExecutions", counts.Items[0].Target)
+	require.Equal(t, 2, counts.Items[0].Detail.Count)
+	p.must(t, otherKey, "", http.MethodGet, "/v1/audit?action=engine.refuse", 200, nil, &counts)
+	require.Empty(t, counts.Items)
+	p.stop(t)
 
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(p.data, "cells", s.org, "door", "door.db"))
 	require.NoError(t, err)

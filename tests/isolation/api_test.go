@@ -107,9 +107,9 @@ func (s *site) places(op operation, schemas map[string]struct{ Properties map[st
 
 // request is one call of an operation in which every identifier is the
 // caller's own, but for one.
-func (s *site) request(method, path string, op operation, own *tenant, at place, value string) reply {
+func (s *site) request(method, path string, op operation, own *tenant, key string, at place, value string) reply {
 	s.Helper()
-	key, headers := own.key, map[string]string{"X-Namespace": "prod"}
+	headers := map[string]string{"X-Namespace": "prod"}
 	id := func(in, name string) string {
 		if at.in == in && at.name == name {
 			return value
@@ -155,9 +155,10 @@ func (p place) asks(op operation) bool { return p.in == "query" || op.ID == "rep
 
 // TestEveryIdentifierInEveryPlace walks the served document: each place of each
 // operation that takes an identifier is given that of the other organization,
-// of the caller's other namespace, and one that nobody has. The three answers
-// are the same to the byte, and what they name does not change; and the
-// attempts are on the caller's record, and on nobody else's.
+// of the caller's other namespace, and one that nobody has, by a key of the whole
+// organization and by one of a namespace. The three answers are the same to the
+// byte, and what they name does not change; and the attempts are on the caller's
+// record, and on nobody else's.
 func TestEveryIdentifierInEveryPlace(t *testing.T) {
 	each(t, func(s *site) {
 		own, other := s.tenant("acme"), s.tenant("globex")
@@ -172,6 +173,7 @@ func TestEveryIdentifierInEveryPlace(t *testing.T) {
 		}
 		require.NoError(s, json.Unmarshal(text, &document))
 		walked, refused := 0, map[string]bool{}
+		keys := map[string]string{"all": own.key, "bound": own.bound}
 		for _, path := range slices.Sorted(maps.Keys(document.Paths)) {
 			for _, method := range slices.Sorted(maps.Keys(document.Paths[path])) {
 				var op operation
@@ -193,20 +195,23 @@ func TestEveryIdentifierInEveryPlace(t *testing.T) {
 							kind = "organization"
 						}
 					}
-					nobody := s.request(strings.ToUpper(method), path, op, own, at, schema.NewID(prefixes[kind]))
-					for whose, value := range map[string]string{"another organization's": other.prod.ids[kind], "another namespace's": own.staging.ids[kind]} {
-						if whose == "another namespace's" && (kind == "namespace" || kind == "organization" || op.Scope == "account" || op.Scope == "organization") {
-							continue // The key is good for all of its organization's namespaces.
-						}
-						got := s.request(strings.ToUpper(method), path, op, own, at, value)
-						assert.Equal(s, nobody.status, got.status, "%s, %s: %s", name, whose, got.body)
-						assert.Equal(s, nobody.header, got.header, "%s, %s", name, whose)
-						assert.Equal(s, nobody.body, got.body, "%s, %s", name, whose)
-						if !at.asks(op) {
-							assert.GreaterOrEqual(s, got.status, 400, "%s, %s: %s", name, whose, got.body)
-						}
-						if got.status >= 400 {
-							refused[op.ID] = true
+					for which, key := range keys {
+						nobody := s.request(strings.ToUpper(method), path, op, own, key, at, schema.NewID(prefixes[kind]))
+						for whose, value := range map[string]string{"another organization's": other.prod.ids[kind], "another namespace's": own.staging.ids[kind]} {
+							if whose == "another namespace's" && (kind == "organization" ||
+								(which == "all" && (kind == "namespace" || op.Scope == "account" || op.Scope == "organization"))) {
+								continue // It is of the organization, and so is the key.
+							}
+							got := s.request(strings.ToUpper(method), path, op, own, key, at, value)
+							assert.Equal(s, nobody.status, got.status, "%s, %s, %s: %s", name, which, whose, got.body)
+							assert.Equal(s, nobody.header, got.header, "%s, %s, %s", name, which, whose)
+							assert.Equal(s, nobody.body, got.body, "%s, %s, %s", name, which, whose)
+							if !at.asks(op) {
+								assert.GreaterOrEqual(s, got.status, 400, "%s, %s, %s: %s", name, which, whose, got.body)
+							}
+							if got.status >= 400 {
+								refused[which+" "+op.ID] = true
+							}
 						}
 					}
 				}
@@ -221,8 +226,14 @@ func TestEveryIdentifierInEveryPlace(t *testing.T) {
 		require.NoError(s, err)
 		kinds := map[string]bool{}
 		for _, e := range entries {
-			require.NotContains(s, kinds, e.Target+e.Namespace, "one entry for an interval, however many attempts")
-			kinds[e.Target+e.Namespace], recorded[e.Target] = true, true
+			kind := e.Actor + e.Target + e.Namespace
+			require.NotContains(s, kinds, kind, "one entry for an interval, however many attempts")
+			kinds[kind] = true
+			for which, key := range keys {
+				if strings.HasPrefix(key, "tk_"+strings.TrimPrefix(e.Actor, "key_")+"_") {
+					recorded[which+" "+e.Target] = true
+				}
+			}
 			require.NoError(s, schema.CheckID(schema.PrefixKey, e.Actor))
 		}
 		require.Equal(s, refused, recorded)

@@ -14,6 +14,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/server/api/adminservice/v1"
+	tokenspb "go.temporal.io/server/api/token/v1"
+	"go.temporal.io/server/common/tasktoken"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -198,10 +200,12 @@ func TestNamespaceByID(t *testing.T) {
 		assert.True(t, refused(t, conn, mint(t, shared.signer, token.RoleCell, own.org), name, c, true), "as %q", name)
 		assert.True(t, refused(t, conn, mint(t, shared.signer, token.RoleOperator, own.org), name, c, true), "as %q", name)
 	}
+	shared.record.awaits(t, own.org, map[string]int64{"DescribeNamespace": 6})
+	require.Empty(t, shared.record.refused(other.org))
 }
 
 // A task of one namespace is not completed by another's cell, even when it
-// learns the task's token.
+// learns the task's token; it does not learn whether there is such a namespace.
 func TestTaskTokenOfAnotherNamespace(t *testing.T) {
 	t.Parallel()
 	own, other := newCell(t, shared), newCell(t, shared)
@@ -225,6 +229,22 @@ func TestTaskTokenOfAnotherNamespace(t *testing.T) {
 		_, err = services.RespondWorkflowTaskFailed(ours, &workflowservice.RespondWorkflowTaskFailedRequest{Namespace: namespace, TaskToken: polled.GetTaskToken()})
 		require.Error(t, err, "as %q", namespace)
 	}
+	about, err := services.DescribeNamespace(theirs, &workflowservice.DescribeNamespaceRequest{Namespace: other.org})
+	require.NoError(t, err)
+	for _, id := range []string{about.GetNamespaceInfo().GetId(), nobodysID} {
+		activity, err := tasktoken.NewSerializer().Serialize(&tokenspb.Task{NamespaceId: id, WorkflowId: "car_1"})
+		require.NoError(t, err)
+		_, err = services.RespondActivityTaskCompleted(ours, &workflowservice.RespondActivityTaskCompletedRequest{Namespace: own.org, TaskToken: activity})
+		require.Equal(t, codes.PermissionDenied, status.Code(err), "%v", err)
+		query, err := tasktoken.NewSerializer().SerializeQueryTaskToken(&tokenspb.QueryTask{NamespaceId: id, TaskQueue: task.Queue})
+		require.NoError(t, err)
+		_, err = services.RespondQueryTaskCompleted(ours, &workflowservice.RespondQueryTaskCompletedRequest{Namespace: own.org, TaskToken: query})
+		require.Equal(t, codes.PermissionDenied, status.Code(err), "%v", err)
+	}
+	shared.record.awaits(t, own.org, map[string]int64{
+		"RespondWorkflowTaskCompleted": 3, "RespondWorkflowTaskFailed": 3, "RespondActivityTaskCompleted": 2, "RespondQueryTaskCompleted": 2,
+	})
+	require.Empty(t, shared.record.refused(other.org))
 	_, err = services.RespondWorkflowTaskCompleted(theirs, &workflowservice.RespondWorkflowTaskCompletedRequest{Namespace: other.org, TaskToken: polled.GetTaskToken()})
 	require.NoError(t, err)
 }

@@ -8,6 +8,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/server/common/api"
 	"go.temporal.io/server/common/authorization"
+	"go.temporal.io/server/common/rpc/interceptor"
+	"go.temporal.io/server/common/tasktoken"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/tenonhq/tenon/schema/token"
@@ -22,13 +24,17 @@ const (
 // here. The server's own authorizer knows reader, writer and admin only, and
 // its writer may poll as well as terminate. What an operator changes is on the
 // record before it is allowed.
-type authorizer struct{ record *record }
+type authorizer struct {
+	record *record
+	// named gives the name of a namespace by its id.
+	named func(id string) string
+}
 
 var _ authorization.Authorizer = authorizer{}
 
 // Authorize implements [authorization.Authorizer].
 func (a authorizer) Authorize(ctx context.Context, caller *authorization.Claims, target *authorization.CallTarget) (authorization.Result, error) {
-	if allowed(caller, target) {
+	if a.allowed(caller, target) {
 		if !a.record.admit(ctx, caller, target) {
 			return authorization.Result{Decision: authorization.DecisionDeny, Reason: notRecorded}, nil
 		}
@@ -38,11 +44,11 @@ func (a authorizer) Authorize(ctx context.Context, caller *authorization.Claims,
 		}
 		return result, nil
 	}
-	a.record.refuse(ctx, caller, target)
+	a.record.refuse(caller, target)
 	return authorization.Result{Decision: authorization.DecisionDeny}, nil
 }
 
-func allowed(caller *authorization.Claims, target *authorization.CallTarget) bool {
+func (a authorizer) allowed(caller *authorization.Claims, target *authorization.CallTarget) bool {
 	if target.APIName == healthpb.Health_Check_FullMethodName {
 		return true
 	}
@@ -58,9 +64,9 @@ func allowed(caller *authorization.Claims, target *authorization.CallTarget) boo
 		_, api := cut(target.APIName)
 		return api != ""
 	case token.RoleCell:
-		return allowedTo(claims, target, cellAnywhere, cellInNamespace)
+		return a.allowedTo(claims, target, cellAnywhere, cellInNamespace)
 	case token.RoleOperator:
-		return allowedTo(claims, target, operatorAnywhere, operatorInNamespace)
+		return a.allowedTo(claims, target, operatorAnywhere, operatorInNamespace)
 	default:
 		return false
 	}
@@ -74,20 +80,45 @@ func internal(c *authorization.Claims) bool {
 }
 
 // allowedTo checks a call of a role that is bound to namespaces.
-func allowedTo(claims token.Claims, target *authorization.CallTarget, anywhere map[string]bool, inNamespace func(service, method string) bool) bool {
+func (a authorizer) allowedTo(claims token.Claims, target *authorization.CallTarget, anywhere map[string]bool, inNamespace func(service, method string) bool) bool {
 	if anywhere[target.APIName] {
 		return true
 	}
 	if target.Namespace == "" || !slices.Contains(claims.Namespaces, target.Namespace) {
 		return false
 	}
-	// A namespace can be described by id as well as by name, and what is
-	// checked above is the name only.
-	if describe, ok := target.Request.(*workflowservice.DescribeNamespaceRequest); ok && describe.GetId() != "" {
+	// What is checked above is the name only.
+	if byID(target) || !a.ownTask(target) {
 		return false
 	}
 	service, method := cut(target.APIName)
 	return inNamespace(service, method)
+}
+
+// byID tells whether a call names a namespace by its id: it can be described by
+// that as well as by its name.
+func byID(target *authorization.CallTarget) bool {
+	describe, ok := target.Request.(*workflowservice.DescribeNamespaceRequest)
+	return ok && describe.GetId() != ""
+}
+
+// ownTask tells whether the task that a call is about, if any, is of the
+// namespace that the call names: its token holds the id of one. The server looks
+// too, but later, unseen by the record, and in words that tell whether there is
+// such a namespace. A token that cannot be read is left to it.
+func (a authorizer) ownTask(target *authorization.CallTarget) bool {
+	var id string
+	switch request := target.Request.(type) {
+	case *workflowservice.RespondQueryTaskCompletedRequest:
+		if task, err := tasktoken.NewSerializer().DeserializeQueryTaskToken(request.GetTaskToken()); err == nil {
+			id = task.GetNamespaceId()
+		}
+	case interceptor.TaskTokenGetter:
+		if task, err := tasktoken.NewSerializer().Deserialize(request.GetTaskToken()); err == nil {
+			id = task.GetNamespaceId()
+		}
+	}
+	return id == "" || a.named(id) == target.Namespace
 }
 
 // cut splits the name of a method of the public services; for any other

@@ -35,6 +35,7 @@ type Engine struct {
 	client   *grpc.ClientConn
 	ui       *http.Server
 	uiAddr   string
+	record   *record
 	log      logger
 	stop     sync.Once
 	stopped  chan struct{}
@@ -50,11 +51,13 @@ func Start(ctx context.Context, c Config) (*Engine, error) {
 	log := logger{to: c.Logger, ending: new(atomic.Bool)}
 	w := new(watch)
 	c.Verifier = current{Verifier: c.Verifier, revocations: &w.revocations}
-	server, frontend, err := newServer(ctx, c, w, log)
+	r := newRecord(c)
+	server, frontend, err := newServer(ctx, c, w, r, log)
 	if err != nil {
+		r.end(ctx)
 		return nil, unavailable("the engine cannot be set up", err)
 	}
-	e := &Engine{server: server, frontend: frontend, log: log, stopped: make(chan struct{})}
+	e := &Engine{server: server, frontend: frontend, record: r, log: log, stopped: make(chan struct{})}
 	if err := e.run(ctx, c); err != nil {
 		// What the start left behind is ended; its own error is what counts.
 		_ = e.Stop(context.WithoutCancel(ctx))
@@ -152,7 +155,7 @@ func (e *Engine) serveUI(ctx context.Context, c Config) error {
 		Verifier:      c.Verifier,
 		CodecEndpoint: c.CodecEndpoint,
 		CodecCA:       c.CodecCA,
-		Login:         newRecord(c).login,
+		Login:         e.record.login,
 		Logger:        c.Logger,
 	})
 	if err != nil {
@@ -187,8 +190,8 @@ func (e *Engine) Frontend() string { return e.frontend }
 func (e *Engine) UI() string { return e.uiAddr }
 
 // Stop ends the server: the UI first, then the services in the order in which
-// they depend on one another. It returns when all has ended, or with the
-// context's error when that comes first. It can be called again.
+// they depend on one another, the record last. It returns when all has ended, or
+// with the context's error when that comes first. It can be called again.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.stop.Do(func() {
 		e.log.ending.Store(true)
@@ -207,6 +210,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 			if err := e.server.Stop(); err != nil {
 				e.err = unavailable("the engine did not end well", err)
 			}
+			e.record.end(context.WithoutCancel(ctx))
 		}()
 	})
 	select {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
@@ -45,42 +46,78 @@ type bench struct {
 	record *acts
 }
 
-// acts is a record in memory. What is of the organization lost is refused.
+// acts is a record in memory. It fails for the organizations that are lost.
 type acts struct {
-	mu   sync.Mutex
-	all  []engine.Act
-	lost string
+	mu     sync.Mutex
+	all    []engine.Act
+	lost   map[string]bool
+	failed int
 }
 
 // Record implements [engine.Recorder].
 func (a *acts) Record(_ context.Context, act engine.Act) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if act.Organization == a.lost {
+	if a.lost[act.Organization] {
+		a.failed++
 		return errors.New("the record is not to be had")
 	}
 	a.all = append(a.all, act)
 	return nil
 }
 
-// of lists what is recorded of the organization: method, namespace, workflow
-// and whether it was allowed.
+// of lists the allowed acts of the organization: method, namespace, workflow.
 func (a *acts) of(organization string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var out []string
 	for _, act := range a.all {
-		if act.Organization == organization {
-			out = append(out, fmt.Sprintf("%s %s %s %t", act.Method, act.Namespace, act.Workflow, act.Allowed))
+		if act.Organization == organization && act.Allowed {
+			out = append(out, fmt.Sprintf("%s %s %s", act.Method, act.Namespace, act.Workflow))
 		}
 	}
 	return out
 }
 
+// refused counts the refused calls of the organization by their method.
+func (a *acts) refused(organization string) map[string]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := map[string]int64{}
+	for _, act := range a.all {
+		if act.Organization == organization && !act.Allowed {
+			out[act.Method] += act.Count
+		}
+	}
+	return out
+}
+
+// awaits waits until exactly these refused calls of the organization are recorded.
+func (a *acts) awaits(t *testing.T, organization string, want map[string]int64) {
+	t.Helper()
+	require.EventuallyWithT(t, func(t *assert.CollectT) { assert.Equal(t, want, a.refused(organization)) }, 20*time.Second, 5*time.Millisecond)
+}
+
 func (a *acts) lose(organization string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lost = organization
+	if a.lost == nil {
+		a.lost = map[string]bool{}
+	}
+	a.lost[organization] = true
+}
+
+func (a *acts) find(organization string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.lost, organization)
+}
+
+// failures counts what could not be recorded.
+func (a *acts) failures() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed
 }
 
 var shared bench

@@ -40,9 +40,13 @@ func NewRemoteRecord(endpoint string, authorities *x509.CertPool) (*RemoteRecord
 
 // Record implements [Recorder].
 func (r *RemoteRecord) Record(ctx context.Context, a Act) error {
-	text, err := json.Marshal(map[string]any{
+	body := map[string]any{
 		"method": clip(a.Method), "namespace": clip(a.Namespace), "workflow": clip(a.Workflow), "run": clip(a.Run), "allowed": a.Allowed,
-	})
+	}
+	if !a.Allowed {
+		body["count"] = a.Count
+	}
+	text, err := json.Marshal(body)
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "an act cannot be encoded: %w", err)
 	}

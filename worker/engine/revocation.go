@@ -1,13 +1,10 @@
 package engine
 
 import (
-	"context"
 	"strconv"
-	"sync"
 	"time"
 
 	persistencespb "go.temporal.io/server/api/persistence/v1"
-	"go.temporal.io/server/common/persistence"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/task"
@@ -18,35 +15,7 @@ import (
 // sets with its system token: it is on disk with the namespace, no other role
 // may write it, and it needs no link that the engine does not have already.
 // They hold the moment that the change is written.
-type revocations struct {
-	token.Revocations
-	mu     sync.Mutex
-	loaded bool
-}
-
-// load reads what stands in the store, before anything is served.
-func (r *revocations) load(namespaces persistence.MetadataManager) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.loaded {
-		return nil
-	}
-	request := &persistence.ListNamespacesRequest{PageSize: 1000, IncludeDeleted: true}
-	for {
-		page, err := namespaces.ListNamespaces(context.Background(), request)
-		if err != nil {
-			return schema.Errorf(schema.CodeUnavailable, "the namespaces cannot be listed: %w", err)
-		}
-		for _, n := range page.Namespaces {
-			r.note(n.Namespace.GetInfo())
-		}
-		if len(page.NextPageToken) == 0 {
-			r.loaded = true
-			return nil
-		}
-		request.NextPageToken = page.NextPageToken
-	}
-}
+type revocations struct{ token.Revocations }
 
 // note takes a namespace's revocation over.
 func (r *revocations) note(n *persistencespb.NamespaceInfo) {

@@ -37,8 +37,9 @@ var services = []primitives.ServiceName{
 }
 
 // newServer builds the server and returns it with the frontend's address.
-// Tokens that were revoked are known to the watch.
-func newServer(ctx context.Context, c Config, w *watch, log logger) (server temporal.Server, frontend string, err error) {
+// Tokens that were revoked are known to the watch; what people do goes to the
+// record.
+func newServer(ctx context.Context, c Config, w *watch, r *record, log logger) (server temporal.Server, frontend string, err error) {
 	persistence, err := stores(c, log)
 	if err != nil {
 		return nil, "", err
@@ -89,7 +90,8 @@ func newServer(ctx context.Context, c Config, w *watch, log logger) (server temp
 		temporal.WithTLSConfigFactory(tlsProvider),
 		temporal.WithDynamicConfigClient(dynamic()),
 		temporal.WithPersistenceFactoryProvider(w.factory),
-		temporal.WithAuthorizer(authorizer{record: newRecord(c)}),
+		temporal.WithAuthorizer(authorizer{record: r, named: w.named}),
+		temporal.WithChainedFrontendGrpcInterceptors(r.missing),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper {
 			return &claimMapper{verifier: c.Verifier, now: time.Now}
 		}),

@@ -4,9 +4,12 @@ import (
 	"context"
 	"sync"
 
+	persistencespb "go.temporal.io/server/api/persistence/v1"
 	"go.temporal.io/server/common/namespace"
 	"go.temporal.io/server/common/persistence"
 	"go.temporal.io/server/common/persistence/client"
+
+	"github.com/tenonhq/tenon/schema"
 )
 
 // watchBuffer is how many changes a service may lag behind before it is told
@@ -24,9 +27,49 @@ const watchBuffer = 1024
 type watch struct {
 	// revocations stand in the namespaces, so this is where they are seen.
 	revocations revocations
+	// names are those of the namespaces, by id. One is renamed only as it is deleted.
+	names sync.Map
 
 	mu          sync.Mutex
+	loaded      bool
 	subscribers map[chan *persistence.NamespaceWatchEvent]struct{}
+}
+
+// load reads what stands in the store, before anything is served.
+func (w *watch) load(namespaces persistence.MetadataManager) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.loaded {
+		return nil
+	}
+	request := &persistence.ListNamespacesRequest{PageSize: 1000, IncludeDeleted: true}
+	for {
+		page, err := namespaces.ListNamespaces(context.Background(), request)
+		if err != nil {
+			return schema.Errorf(schema.CodeUnavailable, "the namespaces cannot be listed: %w", err)
+		}
+		for _, n := range page.Namespaces {
+			w.note(n.Namespace.GetInfo())
+		}
+		if len(page.NextPageToken) == 0 {
+			w.loaded = true
+			return nil
+		}
+		request.NextPageToken = page.NextPageToken
+	}
+}
+
+// note takes over what a namespace says.
+func (w *watch) note(n *persistencespb.NamespaceInfo) {
+	w.names.Store(n.GetId(), n.GetName())
+	w.revocations.note(n)
+}
+
+// named gives the name of a namespace by its id, of none an empty one.
+func (w *watch) named(id string) string {
+	name, _ := w.names.Load(id)
+	text, _ := name.(string)
+	return text
 }
 
 // factory makes the server's stores with a namespace store that announces.
@@ -82,7 +125,7 @@ func (f watchedFactory) NewMetadataManager() (persistence.MetadataManager, error
 	if err != nil {
 		return nil, err
 	}
-	if err := f.watch.revocations.load(manager); err != nil {
+	if err := f.watch.load(manager); err != nil {
 		return nil, err
 	}
 	return watchedNamespaces{MetadataManager: manager, watch: f.watch}, nil
@@ -105,6 +148,7 @@ func (n watchedNamespaces) CreateNamespace(ctx context.Context, request *persist
 	if err != nil {
 		return nil, err
 	}
+	n.watch.note(request.Namespace.GetInfo())
 	n.written(ctx, persistence.NamespaceWatchEventTypeCreate, &persistence.GetNamespaceRequest{ID: request.Namespace.GetInfo().GetId()})
 	return response, nil
 }
@@ -115,7 +159,7 @@ func (n watchedNamespaces) UpdateNamespace(ctx context.Context, request *persist
 	if err := n.MetadataManager.UpdateNamespace(ctx, request); err != nil {
 		return err
 	}
-	n.watch.revocations.note(request.Namespace.GetInfo())
+	n.watch.note(request.Namespace.GetInfo())
 	n.written(ctx, persistence.NamespaceWatchEventTypeUpdate, &persistence.GetNamespaceRequest{ID: request.Namespace.GetInfo().GetId()})
 	return nil
 }
@@ -162,6 +206,7 @@ func (n watchedNamespaces) written(ctx context.Context, kind persistence.Namespa
 }
 
 func (n watchedNamespaces) deleted(id string) {
+	n.watch.names.Delete(id)
 	n.watch.announce(&persistence.NamespaceWatchEvent{
 		Type:        persistence.NamespaceWatchEventTypeDelete,
 		NamespaceID: namespace.ID(id),
