@@ -103,6 +103,13 @@ func runHost(ctx context.Context, e env) error {
 		return err
 	}
 	defer func() { _ = control.Close() }()
+	open, err := e.admin().OpenToAll(ctx)
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		e.logger.WarnContext(ctx, "other databases of the server let every role in, the roles of cells too: give Tenon a server of its own, or REVOKE CONNECT ON DATABASE … FROM PUBLIC", "databases", open)
+	}
 	engineCA, err := readOptional("engine-ca", e.EngineCA)
 	if err != nil {
 		return err

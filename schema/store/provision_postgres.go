@@ -111,6 +111,27 @@ func shutOthers(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
+// OpenToAll names the server's databases that let every role in, the cells' roles
+// too, and are not the platform's to shut: those of others, who share the server.
+// There are none with SQLite.
+func (a Admin) OpenToAll(ctx context.Context) (open []string, err error) {
+	if a.PostgresURL == "" {
+		return nil, nil
+	}
+	err = asAdmin(ctx, a.PostgresURL, func(db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, `SELECT datname FROM pg_database
+WHERE datallowconn AND datname NOT IN (current_database(), 'postgres', 'template1')
+AND EXISTS (SELECT 1 FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) WHERE grantee = 0 AND privilege_type = 'CONNECT')
+ORDER BY datname`)
+		open, err = collect("look at the server's databases", rows, err, func(row scanner) (string, error) {
+			var name string
+			return name, row.Scan(&name)
+		})
+		return err
+	})
+	return open, err
+}
+
 func shutOnce(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -169,6 +169,37 @@ func TestPostgresRoles(t *testing.T) {
 	}
 }
 
+// A server that others use, too: their databases let every role in unless they were
+// told otherwise, and a host names them.
+func TestOpenToAll(t *testing.T) {
+	b := storetest.PostgreSQL(t)
+	b.Provision(t)
+	other := storetest.Postgres(t).Database(t)
+	u, err := url.Parse(other)
+	require.NoError(t, err)
+	name := strings.TrimPrefix(u.Path, "/")
+	open, err := b.Admin.OpenToAll(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, open, name)
+	for _, own := range []string{"postgres", "template0", "template1"} {
+		require.NotContains(t, open, own)
+	}
+	for _, database := range open {
+		require.False(t, strings.HasPrefix(database, "tenon_"), "%s is a cell's", database)
+	}
+	db, err := sql.Open("postgres", other)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `REVOKE CONNECT ON DATABASE "`+name+`" FROM PUBLIC`)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	open, err = b.Admin.OpenToAll(t.Context())
+	require.NoError(t, err)
+	require.NotContains(t, open, name)
+	open, err = store.Admin{Directory: t.TempDir()}.OpenToAll(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, open)
+}
+
 func TestURLsAreChecked(t *testing.T) {
 	const secret = "hunter2secret"
 	for _, address := range []string{

@@ -13,6 +13,9 @@ import (
 const (
 	// sealedSize is the size of a value as flows keep them, in bytes.
 	sealedSize = 1024
+	// boxOverhead is what a wrapped key has besides the text of its box: the header,
+	// an ephemeral public key and a tag.
+	boxOverhead = 10 + 48
 	// sealingTime is how long each operation is measured.
 	sealingTime = time.Second
 )
@@ -33,6 +36,25 @@ func sealing(b *testing.B, r *report) {
 			b.Fatal(err)
 		}
 	}), "1/s of 1 KiB", "ratio against libsodium", decrypts)
+
+	// A sealed box, as each credential has one; here around a key.
+	private, err := seal.NewPrivateKey()
+	require.NoError(b, err)
+	raw, wrap := make([]byte, seal.KeySize), seal.Wrap{Organization: at.Organization, Purpose: "data key"}
+	public := private.Public()
+	wrapped, err := seal.WrapKey(public, wrap, raw)
+	require.NoError(b, err)
+	seals, opens := sealtest.Build(b).BoxesPerSecond(b, len(wrapped)-boxOverhead, sealingTime)
+	r.against("box_seal_per_s", perSecond(func() {
+		if _, err := seal.WrapKey(public, wrap, raw); err != nil {
+			b.Fatal(err)
+		}
+	}), "1/s of a key", "ratio against libsodium", seals)
+	r.against("box_open_per_s", perSecond(func() {
+		if _, err := seal.UnwrapKey(private, wrap, wrapped); err != nil {
+			b.Fatal(err)
+		}
+	}), "1/s of a key", "ratio against libsodium", opens)
 }
 
 // perSecond is how often the operation can be done in a second.

@@ -79,6 +79,10 @@ func TestKeysAreReplacedWhileEverythingDies(t *testing.T) {
 			data := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
 			pair := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
 			streams := map[*shop]*stream{data: data.stream(t, 1, 250*time.Millisecond, "now"), pair: pair.stream(t, 1, 250*time.Millisecond, "now")}
+			// One without a workflow: nothing waits, so its former key is destroyed, too.
+			quiet := &shop{p: p}
+			quiet.org, quiet.key = p.organization(t, "Quiet")
+			quiet.cellKeys(t, "rotate", "data")
 			before, ok := data.keysView(t)
 			require.True(t, ok)
 			data.cellKeys(t, "rotate", "data")
@@ -104,6 +108,10 @@ func TestKeysAreReplacedWhileEverythingDies(t *testing.T) {
 			eventually(t, 4*time.Minute, "the keys are replaced", func() bool {
 				d, okData := data.keysView(t)
 				c, okPair := pair.keysView(t)
+				q, okQuiet := quiet.keysView(t)
+				if !okQuiet || len(q.Rotations) != 1 || q.Rotations[0].State != "done" {
+					return false
+				}
 				return okData && okPair && len(d.Rotations) == 1 && strings.Contains(d.Rotations[0].WaitsFor, "histories") &&
 					len(c.Rotations) == 1 && c.Rotations[0].State == "done"
 			})

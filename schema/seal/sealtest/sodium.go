@@ -67,14 +67,26 @@ func (s Sodium) Decrypt(t *testing.T, key, nonce, associated, sealed []byte) []b
 // each, and decrypts in a second, when it does either for as long as d.
 func (s Sodium) PerSecond(t testing.TB, size int, d time.Duration) (encrypts, decrypts float64) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), s.path, "bench", strconv.Itoa(size), strconv.FormatFloat(d.Seconds(), 'f', -1, 64)).Output()
+	return s.measure(t, "bench", size, d)
+}
+
+// BoxesPerSecond is how many sealed boxes of the size libsodium makes, and opens, in
+// a second.
+func (s Sodium) BoxesPerSecond(t testing.TB, size int, d time.Duration) (seals, opens float64) {
+	t.Helper()
+	return s.measure(t, "boxes", size, d)
+}
+
+func (s Sodium) measure(t testing.TB, what string, size int, d time.Duration) (in, out float64) {
+	t.Helper()
+	text, err := exec.CommandContext(t.Context(), s.path, what, strconv.Itoa(size), strconv.FormatFloat(d.Seconds(), 'f', -1, 64)).Output()
 	if err == nil {
-		_, err = fmt.Sscan(string(out), &encrypts, &decrypts)
+		_, err = fmt.Sscan(string(text), &in, &out)
 	}
 	if err != nil {
 		t.Fatalf("libsodium was not measured: %v", err)
 	}
-	return encrypts, decrypts
+	return in, out
 }
 
 func (s Sodium) must(t *testing.T, operation string, args ...[]byte) []byte {
