@@ -10,7 +10,6 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
-	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/worker/notary"
 )
 
@@ -70,7 +69,7 @@ func (r restoreAcceptance) run(ctx context.Context, e env, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	control, err := store.OpenControl(ctx, e.controlURL())
+	control, err := e.openControl(ctx)
 	if err != nil {
 		return err
 	}

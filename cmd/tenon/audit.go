@@ -162,7 +162,7 @@ func (v auditVerify) open(ctx context.Context) (io.ReadCloser, error) {
 // offline verifies databases. What cannot be read does not keep the others from
 // being verified.
 func (v auditVerify) offline(ctx context.Context, e env, keys audit.Keys, out io.Writer) error {
-	control, err := store.OpenControl(ctx, e.controlURL())
+	control, err := e.openControl(ctx)
 	if err != nil {
 		return err
 	}

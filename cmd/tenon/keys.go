@@ -128,7 +128,7 @@ func (e env) rotatePair(ctx context.Context, side keystore.Side, from string, ou
 	if err != nil {
 		return err
 	}
-	control, err := store.OpenControl(ctx, e.controlURL())
+	control, err := e.openControl(ctx)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ standard output and kept nowhere.`,
 
 // recordToken puts it on the record of the organization that a token was made.
 func (e env) recordToken(ctx context.Context, organization string) error {
-	control, err := store.OpenControl(ctx, e.controlURL())
+	control, err := e.openControl(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 
@@ -56,6 +57,18 @@ func (e env) controlURL() string {
 		return string(e.Postgres.Reveal())
 	}
 	return "sqlite:" + filepath.Join(e.control, "control.db")
+}
+
+// openControl opens the control database for a tool, which makes none: what it
+// records would stand where nobody looks.
+func (e env) openControl(ctx context.Context) (*store.Control, error) {
+	if e.Postgres.IsZero() {
+		if _, err := os.Stat(filepath.Join(e.control, "control.db")); err != nil {
+			return nil, schema.Errorf(schema.CodeNotFound, "there is no control database in the data directory: %w", err).
+				Advise("Give the settings that the platform runs with: --data, and TENON_POSTGRES_URL where it is on PostgreSQL.")
+		}
+	}
+	return store.OpenControl(ctx, e.controlURL())
 }
 
 func (e env) admin() store.Admin {

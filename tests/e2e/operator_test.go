@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"log/slog"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -16,7 +17,9 @@ import (
 // operatorToken is what "tenon operator-token" prints.
 func (p *platform) operatorToken(t *testing.T, organization string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), bin(t, "tenon"), "operator-token", "--data", p.data, "--organization", organization).Output()
+	cmd := exec.CommandContext(t.Context(), bin(t, "tenon"), "operator-token", "--data", p.data, "--organization", organization)
+	cmd.Env = append(os.Environ(), p.env...)
+	out, err := cmd.Output()
 	require.NoError(t, err)
 	p.recorded(t, p.administrator(t), "/v1/platform/audit", organization, "operator_token.issue")
 	return strings.TrimSpace(string(out))

@@ -238,17 +238,19 @@ func (p *platform) gone(t *testing.T, processes map[int]string) {
 	}, 5*time.Second, 20*time.Millisecond, "processes are left: %v", left)
 }
 
-// pid finds the one process of the name.
+// pid finds the one process of the name; it may be about to start.
 func (p *platform) pid(t *testing.T, name string) int {
 	t.Helper()
 	found := 0
-	for pid, n := range p.processes(t) {
-		if n == name {
-			require.Zero(t, found, "more than one process %s", name)
-			found = pid
+	eventually(t, 20*time.Second, "there is a process "+name, func() bool {
+		for pid, n := range p.processes(t) {
+			if n == name {
+				require.Zero(t, found, "more than one process %s", name)
+				found = pid
+			}
 		}
-	}
-	require.NotZero(t, found, "no process %s", name)
+		return found != 0
+	})
 	return found
 }
 
