@@ -4,19 +4,40 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+// builds are the directories of what was built, by its arguments: linking takes
+// longer than most tests. [TestMain] removes them.
+var builds = struct {
+	sync.Mutex
+	directories map[string]string
+}{directories: map[string]string{}}
 
 // build builds the platform's programs as they are, but for what the arguments
 // of "go build" make different, into a directory where another user can execute
 // them. More packages can be named after the flags.
 func build(t *testing.T, arguments ...string) (directory string) {
 	t.Helper()
-	directory, err := os.MkdirTemp("", "tenon-built") //nolint:usetesting // A test's own is closed to other users.
+	builds.Lock()
+	defer builds.Unlock()
+	key := strings.Join(arguments, " ")
+	if builds.directories[key] != "" {
+		return builds.directories[key]
+	}
+	directory, err := os.MkdirTemp("", "tenon-built") //nolint:usetesting // It is for all tests.
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	defer func() {
+		if t.Failed() {
+			_ = os.RemoveAll(directory)
+			return
+		}
+		builds.directories[key] = directory
+	}()
 	require.NoError(t, os.Chmod(directory, 0o755)) // For another user.
 	arguments = append([]string{"build", "-ldflags=-s -w", "-o", directory + "/"}, arguments...)
 	cmd := exec.CommandContext(t.Context(), "go", append(arguments, "./cmd/...")...)

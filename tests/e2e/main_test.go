@@ -18,5 +18,9 @@ func TestMain(m *testing.M) {
 			os.Exit(2)
 		}
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	for _, directory := range builds.directories {
+		_ = os.RemoveAll(directory)
+	}
+	os.Exit(status)
 }
