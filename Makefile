@@ -32,8 +32,7 @@ demo: build-examples ## Do the main job beside a running `make up`, printing eac
 .PHONY: test
 test: build-examples ## Pass all tests, on SQLite and on PostgreSQL.
 	@./.ci/deps
-	@# The end-to-end tests wait most of their time: they begin first, beside all others.
-	go test -count=1 -timeout 20m -p 2 ./tests/e2e $$(go list ./... | grep -v -e /tests/cli -e '/tests/e2e$$')
+	go test -count=1 -timeout 20m -p 2 $$(go list ./... | grep -v /tests/cli)
 
 .PHONY: test-cli
 test-cli: build ## Drive runs with the real temporal CLI and tctl.

@@ -37,7 +37,7 @@ func freePort(b *testing.B) string {
 	b.Helper()
 	for range 100 {
 		// Low enough for the engine's membership table on PostgreSQL.
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(10000)))
 		if l, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", address); err == nil {
 			require.NoError(b, l.Close())
 			return address

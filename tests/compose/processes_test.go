@@ -59,7 +59,7 @@ func program(t *testing.T, name string) string {
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		port := strconv.Itoa(20000 + rand.IntN(12000))
+		port := strconv.Itoa(10000 + rand.IntN(10000))
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 		if err == nil {
 			require.NoError(t, l.Close())

@@ -423,7 +423,7 @@ func (h *household) ask(t *testing.T, pid int, plan probe.Plan) probe.Answer {
 	c, err := net.DialTimeout("unix", probe.Address(pid), 5*time.Second)
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
-	require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(4*time.Minute)))
 	require.NoError(t, json.NewEncoder(c).Encode(plan))
 	var a probe.Answer
 	require.NoError(t, json.NewDecoder(c).Decode(&a))

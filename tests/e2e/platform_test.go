@@ -50,12 +50,20 @@ type platform struct {
 	log strings.Builder
 }
 
-// freePort finds a port that nobody listens on, low enough for PostgreSQL's
-// smallint column in the engine's membership table.
+// given are the ports that a test has: another one must not find them free while
+// what listens there is being started again.
+var given sync.Map
+
+// freePort finds a port that nobody listens on, below those that engines choose
+// for their services, which are all low enough for PostgreSQL's smallint column in
+// the engine's membership table.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(10000)))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
 		l, err := net.Listen("tcp", address)
 		if err == nil {
 			require.NoError(t, l.Close())
