@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -282,12 +280,7 @@ type entered struct {
 // secret, put in the wrong place (invariant 10).
 func parseCredential(raw []byte) (entered, error) {
 	var body entered
-	// Unmarshal reads in place; a Decoder would copy what it reads into a
-	// buffer that nobody can overwrite. Members with other names are ignored by
-	// it, so they are looked for before.
-	var members map[string]member
-	if json.Unmarshal(raw, &members) != nil || !spelled(members, "sealed", "version", "values", "rotate_by") ||
-		json.Unmarshal(raw, &body.saveCredential) != nil {
+	if seal.Decode(raw, &body.saveCredential, "sealed", "version", "values", "rotate_by") != nil {
 		body.Values.Forget()
 		return entered{}, schema.Errorf(schema.CodeInvalid, "the body is not a credential as JSON").
 			Advise("Send sealed and version, or values; strings only.")
@@ -304,22 +297,6 @@ func parseCredential(raw []byte) (entered, error) {
 	}
 	body.sealed = sealed
 	return body, nil
-}
-
-// member is a value of an object that is not looked at, nor copied.
-type member struct{}
-
-// UnmarshalJSON takes any value.
-func (*member) UnmarshalJSON([]byte) error { return nil }
-
-// spelled tells whether all members have one of the names, as they are spelled.
-func spelled(members map[string]member, names ...string) bool {
-	for name := range members {
-		if !slices.Contains(names, name) {
-			return false
-		}
-	}
-	return true
 }
 
 // sealArrived seals values that came in clear. Nothing here can open the

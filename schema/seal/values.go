@@ -3,10 +3,35 @@ package seal
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 )
+
+// Decode reads a JSON object that may hold [Values], and has members of these names
+// alone, as they are spelled. It reads in place: a Decoder would copy the text into
+// a buffer that nobody can overwrite (invariant 1). What into holds of the values
+// after an error is the caller's to overwrite, too.
+func Decode(text []byte, into any, names ...string) error {
+	// Unmarshal ignores members of other names, and takes those of other cases.
+	var members map[string]member
+	if err := json.Unmarshal(text, &members); err != nil {
+		return err
+	}
+	for name := range members {
+		if !slices.Contains(names, name) {
+			return errors.New("a member has another name")
+		}
+	}
+	return json.Unmarshal(text, into)
+}
+
+// member is a value of an object that is not looked at, nor copied.
+type member struct{}
+
+// UnmarshalJSON takes any value.
+func (*member) UnmarshalJSON([]byte) error { return nil }
 
 // Values are the values of a credential by name, decoded from JSON into memory
 // that can be overwritten: see [Values.Forget].

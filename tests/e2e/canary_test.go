@@ -262,12 +262,7 @@ func (s *shop) enter(t *testing.T, target *parrot, name, scheme, way string, c s
 // who has all its keys can, and everything around them.
 func (p *platform) histories(t *testing.T, organization string) []byte {
 	t.Helper()
-	keys, err := keystore.Open(filepath.Join(p.data, "keystore"))
-	require.NoError(t, err)
-	root, err := keystore.LoadPair(filepath.Join(p.data, "keys", "root.key"))
-	require.NoError(t, err)
-	opened, err := keys.OpenForHost(t.Context(), organization, root)
-	require.NoError(t, err)
+	opened := p.hostKeys(t, organization)
 	opens := codec.New(organization, keystore.Set(opened.DataKeys, opened.AuditKeys))
 	engine := p.operator(t, organization)
 	list, err := engine.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})

@@ -211,17 +211,22 @@ func (st *stream) end() []string {
 	return st.orders
 }
 
+// hostKeys are the keys of an organization, as a host opens them.
+func (p *platform) hostKeys(t *testing.T, organization string) keystore.HostCell {
+	t.Helper()
+	keys, err := keystore.Open(filepath.Join(p.data, "keystore"))
+	require.NoError(t, err)
+	root, err := keystore.LoadPair(filepath.Join(p.data, "keys", "root.key"))
+	require.NoError(t, err)
+	opened, err := keys.OpenForHost(t.Context(), organization, root)
+	require.NoError(t, err)
+	return opened
+}
+
 // verifyAudit checks the whole of each audit chain of the stopped platform.
 func (s *shop) verifyAudit(t *testing.T, env []string) {
 	t.Helper()
-	root, err := keystore.LoadPair(filepath.Join(s.p.data, "keys", "root.key"))
-	require.NoError(t, err)
-	keys, err := keystore.Open(filepath.Join(s.p.data, "keystore"))
-	require.NoError(t, err)
-	entry, err := keys.Get(t.Context(), s.org)
-	require.NoError(t, err)
-	opened, err := entry.OpenForHost(root)
-	require.NoError(t, err)
+	opened := s.p.hostKeys(t, s.org)
 	urls, err := config.DecodeDatabases(opened.Databases[keystore.DatabaseCell])
 	require.NoError(t, err)
 	cell, err := store.OpenCell(t.Context(), store.CellURLs{Door: urls.Door, Work: urls.Work}, store.SideCell)

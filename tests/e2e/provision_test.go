@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
-	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
 
@@ -74,16 +73,9 @@ func TestOrganizationsAreMadeWhileHostsDie(t *testing.T) {
 				p.must(t, key.Key, "", http.MethodPost, "/v1/namespaces", 201, map[string]any{"name": "prod"}, nil)
 			}
 
-			keys, err := keystore.Open(filepath.Join(p.data, "keystore"))
-			require.NoError(t, err)
-			root, err := keystore.LoadPair(filepath.Join(p.data, "keys", "root.key"))
-			require.NoError(t, err)
 			secrets := map[string][]byte{}
 			for _, id := range append(ids, s.org) {
-				entry, err := keys.Get(t.Context(), id)
-				require.NoError(t, err)
-				opened, err := entry.OpenForHost(root)
-				require.NoError(t, err)
+				opened := p.hostKeys(t, id)
 				for shape, text := range shapes(string(opened.DataKeys[0].Reveal())) {
 					secrets[id+" data key, "+shape] = text
 				}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,32 +118,16 @@ type sealedCredential struct {
 	Values       seal.Values     `json:"values"`
 }
 
-// parse reads what a box holds, and nothing else that is in it. A Decoder would
-// copy the text into a buffer that nobody can overwrite (invariant 1), so only
-// the use is given to one.
+// parse reads what a box holds, and refuses what else is in it. The use alone,
+// which is no secret, is given to a Decoder.
 func parse(text []byte) (c sealedCredential, use seal.Use, err error) {
-	var members map[string]member
-	if err := json.Unmarshal(text, &members); err != nil {
-		return c, use, err
-	}
-	for name := range members {
-		if !slices.Contains([]string{"organization", "connection", "version", "use", "values"}, name) {
-			return c, use, errors.New("a member has another name")
-		}
-	}
-	if err := json.Unmarshal(text, &c); err != nil {
+	if err := seal.Decode(text, &c, "organization", "connection", "version", "use", "values"); err != nil {
 		return c, use, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(c.Use))
 	decoder.DisallowUnknownFields()
 	return c, use, decoder.Decode(&use)
 }
-
-// member is a value of an object that is not looked at, nor copied.
-type member struct{}
-
-// UnmarshalJSON takes any value.
-func (*member) UnmarshalJSON([]byte) error { return nil }
 
 func (k *Keyring) check(text []byte, connection string, version int) (*Opened, error) {
 	// A client seals by itself, so what is inside was never checked before.
