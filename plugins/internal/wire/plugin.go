@@ -13,6 +13,10 @@ const (
 	// maxFrame bounds a message of the protocol: one piece and what stands
 	// around it, headers above all.
 	maxFrame = MaxMessage + 256<<10
+	// window is how much either end sends ahead of what is read, of a run and of
+	// all of them. A given one keeps gRPC from measuring the line, which would
+	// answer each message of a call with a ping.
+	window = 1 << 20
 	// Version of the protocol. A host serves several by several entries in
 	// [Plugins]; the handshake picks the highest that both ends know.
 	Version = 1
@@ -41,6 +45,7 @@ func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxFrame), grpc.MaxSendMsgSize(maxFrame),
 		grpc.MaxHeaderListSize(16 << 10), grpc.NumStreamWorkers(0),
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 	}
 }
 
@@ -49,6 +54,7 @@ func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame)),
 		grpc.WithMaxHeaderListSize(16 << 10), grpc.WithIdleTimeout(0), grpc.WithDisableServiceConfig(),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
 	}
 }
 
