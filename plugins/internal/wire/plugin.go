@@ -14,8 +14,8 @@ const (
 	// around it, headers above all.
 	maxFrame = MaxMessage + 256<<10
 	// window is how much either end sends ahead of what is read, of a run and of
-	// all of them. A given one keeps gRPC from measuring the line, which would
-	// answer each message of a call with a ping.
+	// all of them. A given one keeps gRPC from measuring the line, for which it
+	// answers what it receives with pings.
 	window = 1 << 20
 	// Version of the protocol. A host serves several by several entries in
 	// [Plugins]; the handshake picks the highest that both ends know.
