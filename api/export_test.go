@@ -11,29 +11,35 @@ func (s *Server) SweepDue(ctx context.Context) error { return s.sweepDue(ctx) }
 
 // FireOnce looks once for schedules that are due, and waits for those looks.
 func (s *Server) FireOnce(ctx context.Context) error {
-	if _, err := s.clock.due(ctx); err != nil {
-		return err
-	}
-	for range timersAtOnce {
-		s.clock.places <- struct{}{}
-	}
-	for range timersAtOnce {
-		<-s.clock.places
-	}
-	return nil
+	_, err := s.fireOnce(ctx)
+	return err
 }
 
 // FireDue fires the schedules that are due, and waits until no more are.
 func (s *Server) FireDue(ctx context.Context) error {
 	for {
-		if err := s.FireOnce(ctx); err != nil {
-			return err
-		}
-		at, err := s.config.Control.NextTimer(ctx)
+		at, err := s.fireOnce(ctx)
 		if err != nil || at.IsZero() || at.After(s.now()) {
 			return err
 		}
 	}
+}
+
+// fireOnce tells when the next look is due, at a moment when none is under way: the
+// timer of a schedule that the server's own clock looks at seems to be due later.
+func (s *Server) fireOnce(ctx context.Context) (time.Time, error) {
+	if _, err := s.clock.due(ctx); err != nil {
+		return time.Time{}, err
+	}
+	for range timersAtOnce {
+		s.clock.places <- struct{}{}
+	}
+	defer func() {
+		for range timersAtOnce {
+			<-s.clock.places
+		}
+	}()
+	return s.config.Control.NextTimer(ctx)
 }
 
 // Round is how far a sweep of several turns has come.
