@@ -152,14 +152,16 @@ func (v *verifier) sum(f *os.File, id identity) ([sha256.Size]byte, error) {
 	return sum, nil
 }
 
-// unchanged tells whether the file is what it was.
+// unchanged tells whether the file is what it was. A link made to it or a change of
+// its mode shows as well, so that one that is not says nothing of the content yet:
+// the next start hashes it again.
 func unchanged(f *os.File, id identity) error {
 	now, _, err := identify(f)
 	if err != nil {
 		return err
 	}
 	if now != id {
-		return schema.Errorf(schema.CodeRefused, "the connector's program was changed while it was started")
+		return schema.Errorf(schema.CodeUnavailable, "the connector's program was changed while it was started")
 	}
 	return nil
 }

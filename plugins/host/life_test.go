@@ -156,7 +156,8 @@ func TestPinned(t *testing.T) {
 	assert.Equal(t, schema.CodeRefused, schema.CodeOf(err), "writable by others")
 
 	// Replaced after the hash: what was opened and hashed is executed, and a
-	// write into it shows.
+	// write into it shows. So does a link, which harms nobody: the start is
+	// repeated, and the next hash tells them apart.
 	install(program, 0o755)
 	v := rested().starter.programs
 	e := entry(t)
@@ -164,8 +165,16 @@ func TestPinned(t *testing.T) {
 	f, id, err := v.open(e)
 	require.NoError(t, err)
 	defer func() { _ = f.Close() }()
+	require.NoError(t, unchanged(f, id))
+	require.NoError(t, os.Link(path, path+".link"))
+	assert.Equal(t, schema.CodeUnavailable, schema.CodeOf(unchanged(f, id)))
+	linked, id, err := v.open(e)
+	require.NoError(t, err, "the same content")
+	require.NoError(t, linked.Close())
 	require.NoError(t, os.WriteFile(path, append(program, 1), 0o755))
-	assert.Equal(t, schema.CodeRefused, schema.CodeOf(unchanged(f, id)))
+	assert.Equal(t, schema.CodeUnavailable, schema.CodeOf(unchanged(f, id)))
+	_, _, err = v.open(e)
+	assert.Equal(t, schema.CodeRefused, schema.CodeOf(err), "another hash")
 
 	// And one that was changed just now is not hashed at all: its next change
 	// might not show.

@@ -97,7 +97,7 @@ func (s *shop) account(t *testing.T, st *stream) map[string]int {
 			case "uncertain":
 				require.LessOrEqual(t, bills[bill], 1, "bills for %s, which is uncertain", bill)
 			default:
-				t.Errorf("run %s of %s is %s: %s", r.ID, order, r.State, r.Error)
+				t.Errorf("run %s of %s is %s: %s", r.ID, order, r.State, s.run(t, r.ID).Error)
 			}
 			delete(bills, bill)
 		}
