@@ -53,6 +53,8 @@ type runState struct {
 	bytes int
 	// heard is what its carrier did last; the executor's lock guards it.
 	heard Heard
+	// asked: its carrier has asked for a step; the executor's lock guards it.
+	asked bool
 	// running: the run's row says so. waiting: it says that the run waits.
 	running, waiting bool
 	// owes: something was journalled that must be durable before it is told.

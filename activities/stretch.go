@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tenonhq/tenon/schema/crash"
@@ -14,54 +15,100 @@ import (
 // before they are told, with the end of the run when that comes next; the outcome
 // of an effect does not wait for another call.
 func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.StepResult, error) {
-	end := time.Now().Add(task.LocalPatience)
-	alone := len(req.Following) == 0 && !req.Finishes
-	first, ok, err := e.perform(ctx, req, task.LocalPatience, alone)
-	switch {
-	case err != nil:
-		return task.StepResult{}, err
-	case !ok:
-		return task.StepResult{Slow: true}, nil
-	case alone || first.Stopped || first.Slow:
-		return first, nil
+	e.mu.Lock()
+	if st, ok := e.runs[req.Owner.Run]; ok {
+		st.asked = true
 	}
-	last, reached := first, 0
-	for last.Proceeds() && reached < len(req.Following) {
+	e.mu.Unlock()
+	alone := len(req.Following) == 0 && !req.Finishes
+	first, last, err := e.row(ctx, req, alone, func() bool { return true })
+	if err != nil || alone || first.Stopped || first.Slow || last.Stopped {
+		return first, err
+	}
+	if req.Finishes && last.Proceeds() && len(first.Following) == len(req.Following) {
+		err := e.Finish(ctx, task.FinishRequest{Owner: req.Owner, Key: task.FinishKey, Output: last.Output, Context: last.Context})
+		if first.Finished = err == nil; first.Finished {
+			return first, nil
+		}
+	}
+	if err := e.settle(ctx, req.Owner); err != nil {
+		return e.stopped(req.Owner.Run, err)
+	}
+	return first, nil
+}
+
+// Ahead performs what the carrier of a run that is held will ask for first, until it
+// asks: its answers are then there, or it joins what is being performed. The run's
+// row must be committed with the carrier as its owner, so that all is done in that
+// one's name, and what becomes of it when either dies is no other than of its steps.
+func (e *Executor) Ahead(ctx context.Context, req task.StepRequest) error {
+	_, err := shield(func() (task.StepResult, error) {
+		first, last, err := e.row(ctx, req, false, func() bool { return !e.asked(req.Owner.Run) })
+		if err == nil && !first.Stopped && !first.Slow && !last.Stopped && !e.asked(req.Owner.Run) {
+			err = e.settle(ctx, req.Owner)
+		}
+		return first, err
+	})
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+// asked tells whether the carrier of a run has asked for a step.
+func (e *Executor) asked(run string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st, ok := e.runs[run]
+	return ok && st.asked
+}
+
+// row performs a step and those that follow it, as long as each proceeds, there is
+// time and goes says so. The first answer has the following ones; last is the last
+// of them. alone says that the first is told next.
+func (e *Executor) row(ctx context.Context, req task.StepRequest, alone bool, goes func() bool) (first, last task.StepResult, err error) {
+	end := time.Now().Add(task.LocalPatience)
+	first, ok, err := e.perform(ctx, req, task.LocalPatience, alone)
+	if err != nil {
+		return task.StepResult{}, task.StepResult{}, err
+	}
+	if !ok {
+		first = task.StepResult{Slow: true}
+	}
+	last = first
+	for last.Proceeds() && len(first.Following) < len(req.Following) && goes() {
 		left := time.Until(end)
 		if left < task.LocalPatience/2 {
 			break
 		}
-		next := req.Next(reached, last)
+		next := req.Next(len(first.Following), last)
 		if next.Effect != "" {
 			if err := e.record(ctx, req.Owner); err != nil {
-				return e.stopped(req.Owner.Run, err)
+				first, err = e.stopped(req.Owner.Run, err)
+				return first, first, err
 			}
 		}
 		r, ok, err := e.perform(ctx, next, left, false)
 		if err != nil || !ok || r.Slow {
 			break // It is asked for again, by itself.
 		}
-		last, reached = r, reached+1
+		last = r
 		first.Following = append(first.Following, r)
 	}
-	if last.Stopped {
-		return first, nil
+	return first, last, nil
+}
+
+// settle brings what the run's steps owe to the disk there.
+func (e *Executor) settle(ctx context.Context, o task.Owner) error {
+	st, err := e.state(ctx, o, false)
+	if err != nil || !st.mustWrite() {
+		return err
 	}
-	if req.Finishes && last.Proceeds() && reached == len(req.Following) {
-		err := e.Finish(ctx, task.FinishRequest{Owner: req.Owner, Key: task.FinishKey, Output: last.Output, Context: last.Context})
-		if first.Finished = err == nil; first.Finished {
-			return first, nil
-		}
+	if err := e.commit(ctx, st, store.RunCommit{}); err != nil {
+		return err
 	}
-	if st, err := e.state(ctx, req.Owner, false); err != nil {
-		return e.stopped(req.Owner.Run, err)
-	} else if st.mustWrite() {
-		if err := e.commit(ctx, st, store.RunCommit{}); err != nil {
-			return e.stopped(req.Owner.Run, err)
-		}
-		crash.At(crash.StretchKept)
-	}
-	return first, nil
+	crash.At(crash.StretchKept)
+	return nil
 }
 
 // record writes the outcomes of effects that only this process knows.

@@ -60,10 +60,20 @@ func TestStretch(t *testing.T) {
 
 // TestStretchKeepsOutcomes: when another call of the stretch begins, what became
 // of the effect before is on the disk: a death in the second call leaves no doubt
-// about the first (invariant 7).
+// about the first (invariant 7), whether the carrier has asked for it or not.
 func TestStretchKeepsOutcomes(t *testing.T) {
+	t.Run("asked for", func(t *testing.T) { keepsOutcomes(t, (*process).local) })
+	t.Run("ahead", func(t *testing.T) {
+		keepsOutcomes(t, func(p *process, q task.StepRequest) (task.StepResult, error) {
+			return task.StepResult{}, p.Ahead(p.rig.Context(), q)
+		})
+	})
+}
+
+func keepsOutcomes(t *testing.T, perform func(*process, task.StepRequest) (task.StepResult, error)) {
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		require.NoError(r, p.Prime(n.Run, n.event))
 		at, on := make(chan struct{}), make(chan struct{})
 		calls := 0
 		p.plug.before = func() {
@@ -73,7 +83,7 @@ func TestStretchKeepsOutcomes(t *testing.T) {
 			}
 		}
 		var wg sync.WaitGroup
-		wg.Go(func() { _, _ = p.local(n.inRow()) })
+		wg.Go(func() { _, _ = perform(p, n.inRow()) })
 		<-at
 		effects := n.effects()
 		require.Len(r, effects, 1)
@@ -131,5 +141,79 @@ func TestStretchStops(t *testing.T) {
 		require.False(r, res.Finished)
 		require.EqualValues(r, 1, r.book.Stats().Creations)
 		require.Equal(r, store.EffectDone, n.effects()[0].State)
+	})
+}
+
+// TestAhead: what is performed before the carrier asks is on the disk, but for the
+// run's end, and is the answer when it asks.
+func TestAhead(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		p.forgets = true
+		require.NoError(r, p.Prime(n.Run, n.event))
+		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
+		require.EqualValues(r, 2, r.book.Stats().Creations)
+		require.Equal(r, store.RunRunning, n.row().State)
+		for _, ef := range n.effects() {
+			require.Equal(r, store.EffectDone, ef.State)
+		}
+		steps, err := r.cell.Work().ListSteps(r.Context(), n.ID)
+		require.NoError(r, err)
+		require.Len(r, steps, 3)
+
+		res, err := p.local(n.inRow())
+		require.NoError(r, err)
+		require.Len(r, res.Following, 2)
+		require.True(r, res.Finished)
+		require.EqualValues(r, 2, r.book.Stats().Creations)
+		require.JSONEq(r, `{"number":"B-000002"}`, string(n.result().Output))
+		// Late, it does nothing.
+		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
+		require.Empty(r, p.requeued)
+		require.Equal(r, store.RunCompleted, n.row().State)
+	})
+}
+
+// TestAheadIsJoined: a carrier that asks meanwhile waits for the call that is live,
+// and what comes next is its own to ask for.
+func TestAheadIsJoined(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		p.forgets = true
+		require.NoError(r, p.Prime(n.Run, n.event))
+		at, on := make(chan struct{}), make(chan struct{})
+		calls := 0
+		p.plug.before = func() {
+			if calls++; calls == 1 {
+				close(at)
+				<-on
+			}
+		}
+		var ahead, carrier sync.WaitGroup
+		ahead.Go(func() { _ = p.Ahead(r.Context(), n.inRow()) })
+		<-at
+		var res task.StepResult
+		carrier.Go(func() { res, _ = p.local(n.inRow()) })
+		r.eventually("the carrier asks", func() bool { return p.asked(n.ID) })
+		close(on)
+		carrier.Wait()
+		ahead.Wait()
+		require.Len(r, res.Following, 2)
+		require.True(r, res.Finished)
+		require.EqualValues(r, 2, r.book.Stats().Creations)
+		require.Equal(r, store.RunCompleted, n.row().State)
+	})
+}
+
+// TestAheadOfAnotherCarrier: nothing is performed in the name of a carrier that does
+// not own the run any more.
+func TestAheadOfAnotherCarrier(t *testing.T) {
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
+		require.NoError(r, p.Prime(n.Run, n.event))
+		n.taken()
+		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
+		require.Zero(r, r.book.Stats().Creations)
+		require.Empty(r, n.effects())
 	})
 }

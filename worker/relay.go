@@ -14,6 +14,8 @@ import (
 	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
+	"github.com/tenonhq/tenon/workflows"
 )
 
 const (
@@ -51,6 +53,8 @@ type relay struct {
 	troubles troubles
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
+	// aheads are what is worked on before a carrier asks for it.
+	aheads sync.WaitGroup
 	// rest and stills are the relay's goroutine's alone, and so is left: the runs of
 	// the process before that are still to be taken up.
 	rest    rest
@@ -109,6 +113,7 @@ func (r *relay) run(ctx context.Context) {
 	defer reconcile.Stop()
 	recovered := false
 	r.rest.worked()
+	defer r.aheads.Wait()
 	for ctx.Err() == nil {
 		if !recovered {
 			recovered = r.troubles.about(ctx, "take up the runs of the process before", r.recover(ctx)) &&
@@ -217,8 +222,32 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		}
 		carried = append(carried, run)
 	}
+	r.ahead(ctx, carried)
 	r.startAll(ctx, carriersOf(carried, false))
 	return len(events) == takeAtOnce && !r.down.Load(), nil
+}
+
+// ahead has new runs worked on while the engine is being told of their carriers, in
+// whose name that is. A cell that has much to do works on what carriers ask for.
+func (r *relay) ahead(ctx context.Context, runs []store.Run) {
+	if r.openCount() > carrierSize {
+		return
+	}
+	for _, run := range runs {
+		doc, err := r.executor.Document(run.Digest) //nolint:contextcheck // It is in memory.
+		if err != nil {
+			continue // Its carrier asks for it again.
+		}
+		req, ok := workflows.First(doc, task.Owner{Carrier: run.Carrier, Run: run.ID, Epoch: run.Epoch, Digest: run.Digest})
+		if !ok {
+			continue
+		}
+		r.aheads.Go(func() {
+			if err := r.executor.Ahead(ctx, req); err != nil && ctx.Err() == nil {
+				r.logger.DebugContext(ctx, "a step was not performed before its carrier asked for it", "run", run.ID, "error", err)
+			}
+		})
+	}
 }
 
 // assignThose gives carriers to the runs that are admitted, and none to the others.

@@ -27,10 +27,43 @@ func (c *chaos) play(t *testing.T, recall bool) {
 	require.True(t, env.IsWorkflowCompleted())
 	require.NoError(t, env.GetWorkflowError())
 	assert.Empty(t, c.wrong)
+	if first, ok := First(c.doc, ownerOf(in)); ok && !recall {
+		require.NotNil(t, c.first)
+		assert.Equal(t, first, *c.first, "what may be performed before the carrier asks")
+	}
 	// A task costs at most a timeout, an expiry, an entry, an item or a catch, and a leave.
 	assert.LessOrEqual(t, len(c.order), 5*bound+5)
 	if !c.stopped {
 		assert.Len(t, c.finished, 1)
+	}
+}
+
+// ownerOf is the owner of the first of a carrier's runs.
+func ownerOf(in task.CarrierInput) task.Owner {
+	return task.Owner{Carrier: in.Carrier, Run: in.Runs[0].Run, Epoch: in.Runs[0].Epoch, Digest: in.Runs[0].Digest}
+}
+
+// TestFirst: the first request of a run is known where it does not depend on anything
+// but the document. That it is what a carrier asks, [FuzzInterpreter] holds.
+func TestFirst(t *testing.T) {
+	for text, following := range map[string]int{
+		"do: [{a: {set: {x: 1}}}, {b: {call: http, with: {method: get, endpoint: {uri: 'https://a.example'}}}}, {c: {set: {y: 1}}}]": 2,
+		"do: [{a: {set: {x: 1}}}, {b: {wait: {seconds: 1}}}]":                                                                        0,
+		"do: [{a: {set: {x: 1}, then: end}}]":                                                                                        -1,
+		"do: [{a: {wait: {seconds: 1}}}, {b: {set: {x: 1}}}]":                                                                        -1,
+		"do: [{a: {set: {x: 1}, timeout: {after: {seconds: 1}}}}]":                                                                   -1,
+		"timeout: {after: {seconds: 1}}\ndo: [{a: {set: {x: 1}}}]":                                                                   -1,
+		"input: {from: '${ .body }'}\ndo: [{a: {set: {x: 1}}}]":                                                                      -1,
+	} {
+		lib, digest := parse(t, "document: {dsl: '1.0.3', namespace: t, name: t, version: '1.0.0'}\n"+text)
+		req, ok := First(lib[digest], task.Owner{Run: "run"})
+		require.Equal(t, following >= 0, ok, text)
+		if ok {
+			assert.Len(t, req.Following, following, text)
+			assert.Equal(t, following > 0, req.Finishes, text)
+			assert.Equal(t, "/do/0/a", req.Pointer)
+			assert.Equal(t, task.RunInput, req.Input)
+		}
 	}
 }
 

@@ -157,6 +157,8 @@ type chaos struct {
 	requests map[string]task.StepRequest
 	answered map[string]task.StepResult
 	order    []string
+	// first is what was asked before all else.
+	first *task.StepRequest
 	known    map[string]bool // what the journal held from the start
 	finished []task.FinishRequest
 	stopped  bool
@@ -181,6 +183,9 @@ func (c *chaos) dice(key string) *rand.Rand {
 func (c *chaos) Step(ctx context.Context, req task.StepRequest) (task.StepResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.first == nil {
+		c.first = &req
+	}
 	local := activity.GetInfo(ctx).IsLocalActivity
 	res, err := c.one(req, local)
 	if err != nil || !local {

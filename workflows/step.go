@@ -51,7 +51,7 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 		return task.StepResult{}, outcome{ending: parked}
 	}
 	r.carrier.asked += 1 + len(req.Following)
-	req.Owner, req.Pointer, req.Vars = r.owner, s.pointer, s.variables()
+	req = r.placed(s, req)
 	var res task.StepResult
 	if o := r.call(ctx, task.Step, req, &res); o.ending != proceed {
 		return res, o
@@ -73,6 +73,12 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 	}
 	r.take(req, &res)
 	return res, settle(res, req.Context)
+}
+
+// placed fills the request's place in.
+func (r *run) placed(s scope, req task.StepRequest) task.StepRequest {
+	req.Owner, req.Pointer, req.Vars = r.owner, s.pointer, s.variables()
+	return req
 }
 
 // settle turns a decision into an outcome. A faulted step leaves the context alone.

@@ -35,14 +35,7 @@ func (r *run) task(ctx workflow.Context, s scope, t *flow.Task, data, context ta
 
 // leaf performs a task that is one step.
 func (r *run) leaf(ctx workflow.Context, s scope, t *flow.Task, data, context task.Ref, next stretch) (outcome, string) {
-	req := task.StepRequest{Phase: task.PhaseWhole, Key: s.path, Input: data, Context: context}
-	if t.Kind == flow.KindCall {
-		req.Effect = s.effect
-	}
-	if straight(t) {
-		req.Following, req.Finishes = r.following(next)
-	}
-	res, o := r.step(ctx, s, req)
+	res, o := r.step(ctx, s, r.whole(s, t, data, context, next))
 	if o.ending != proceed {
 		return o, ""
 	}
@@ -54,6 +47,18 @@ func (r *run) leaf(ctx workflow.Context, s scope, t *flow.Task, data, context ta
 		then = res.Branch
 	}
 	return outcome{data: res.Output, context: res.Context}, then
+}
+
+// whole is the request of a task that is one step.
+func (r *run) whole(s scope, t *flow.Task, data, context task.Ref, next stretch) task.StepRequest {
+	req := task.StepRequest{Phase: task.PhaseWhole, Key: s.path, Input: data, Context: context}
+	if t.Kind == flow.KindCall {
+		req.Effect = s.effect
+	}
+	if straight(t) {
+		req.Following, req.Finishes = r.following(next)
+	}
+	return req
 }
 
 // composite performs a task that has something between its entry and its end:
