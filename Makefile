@@ -32,7 +32,7 @@ demo: build-examples ## Do the main job beside a running `make up`, printing eac
 .PHONY: test
 test: build-examples ## Pass all tests, on SQLite and on PostgreSQL.
 	@./.ci/deps
-	go test -count=1 -timeout 20m -p 2 $$(go list ./... | grep -v /tests/cli)
+	@./.ci/test
 
 .PHONY: test-cli
 test-cli: build ## Drive runs with the real temporal CLI and tctl.

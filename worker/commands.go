@@ -18,7 +18,7 @@ import (
 // kept. A command that does not fit the run's state any more is recorded as
 // such and passed over: the cursor moves with the transaction of each.
 func (r *relay) applyCommands(ctx context.Context) error {
-	cursor, err := r.cell.Work().Cursor(ctx, store.CursorCommands)
+	cursor, err := r.cursor(ctx, store.CursorCommands)
 	if err != nil {
 		return err
 	}
@@ -27,6 +27,7 @@ func (r *relay) applyCommands(ctx context.Context) error {
 		return err
 	}
 	for _, c := range commands {
+		delete(r.cursors, store.CursorCommands) // It moves with the transaction of each.
 		r.rest.worked()
 		if err := r.apply(ctx, c); err != nil {
 			return err

@@ -55,9 +55,12 @@ type relay struct {
 	sealing func() bool
 	// aheads are what is worked on before a carrier asks for it.
 	aheads sync.WaitGroup
-	// rest and stills are the relay's goroutine's alone, and so is left: the runs of
-	// the process before that are still to be taken up.
+	// rest, stills and cursors are the relay's goroutine's alone, and so is left: the
+	// runs of the process before that are still to be taken up. cursors are those, by
+	// name, that are known to be where the relay, which alone moves them, has read or
+	// committed them.
 	rest    rest
+	cursors map[string]int64
 	stills  map[string]still
 	stilled time.Time
 	left    []store.Run
@@ -78,7 +81,8 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 	return &relay{
 		organization: organization, cell: cell, data: data, engine: engine, logger: logger,
 		bell: make(chan struct{}, 1), raised: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
-		shares: newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
+		cursors: make(map[string]int64),
+		shares:  newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
 	}
 }
 
@@ -173,7 +177,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	if r.down.Load() {
 		return false, nil
 	}
-	cursor, err := r.cell.Work().Cursor(ctx, store.CursorEvents)
+	cursor, err := r.cursor(ctx, store.CursorEvents)
 	if err != nil {
 		return false, err
 	}
@@ -205,9 +209,12 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		drafts = append(drafts, store.AuditDraft{Actor: ev.ID, Action: "run.started", Target: run.ID, Namespace: run.Namespace})
 	}
 	assignThose(runs, admitted)
-	if err := r.cell.Work().StartRuns(ctx, runs, events[len(events)-1].Seq, drafts); err != nil {
+	last := events[len(events)-1].Seq
+	delete(r.cursors, store.CursorEvents) // What fails may be committed all the same.
+	if err := r.cell.Work().StartRuns(ctx, runs, last, drafts); err != nil {
 		return false, err
 	}
+	r.cursors[store.CursorEvents] = last
 	crash.At(crash.RunsKept)
 	r.line(events, admitted)
 	carried := runs[:0:0]
@@ -225,6 +232,18 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	r.ahead(ctx, carried)
 	r.startAll(ctx, carriersOf(carried, false))
 	return len(events) == takeAtOnce && !r.down.Load(), nil
+}
+
+// cursor is where a cursor is, which is read once unless it may have moved.
+func (r *relay) cursor(ctx context.Context, name string) (int64, error) {
+	if at, ok := r.cursors[name]; ok {
+		return at, nil
+	}
+	at, err := r.cell.Work().Cursor(ctx, name)
+	if err == nil {
+		r.cursors[name] = at
+	}
+	return at, err
 }
 
 // ahead has new runs worked on while the engine is being told of their carriers, in
