@@ -109,6 +109,7 @@ func (r *rig) due() []store.Alert {
 // connection that was suspended, somebody is told: signed, over a connection with
 // its credential, and without a word of what runs were given.
 func TestAlertsAreTold(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		pager := newPager(r, store.AlertUncertain, store.AlertFailed, store.AlertSuspended)
 		p := r.process()
@@ -160,6 +161,7 @@ func TestAlertsAreTold(t *testing.T) {
 // TestAlertsThatNobodyWants: a kind that was not asked for is heard by nobody, and
 // a failed run is no alert then; who tampers with the target has nothing sent.
 func TestAlertsThatNobodyWants(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		p := r.process()
 		failed := r.start(r.deploy("\ndo: [{t: {set: {a: 1}}}]\n"), `{}`)

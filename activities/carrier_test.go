@@ -59,6 +59,7 @@ do:
 // TestCarriedRetries walks flows with the real interpreter against a system
 // that fails: by the flow's own policy, and by the platform's.
 func TestCarriedRetries(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		mode    ledger.Mode
 		control ledger.Control
@@ -94,6 +95,7 @@ func TestCarriedRetries(t *testing.T) {
 // TestCarriedTimeout: the document's timeout ends the run in the middle of a
 // call; the ledger says what became of it.
 func TestCarriedTimeout(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 1500}))
 		n := r.start(r.deploy("\ntimeout: { after: { milliseconds: 100 } }"+billFlow), `{"order":"O-1"}`)
@@ -108,6 +110,7 @@ func TestCarriedTimeout(t *testing.T) {
 // TestCarriedAgain: a run that was taken over goes through its journal and does
 // nothing again.
 func TestCarriedAgain(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n := r.start(r.deploy(billFlow+"  - pause: { wait: P1D }\n  - last: { set: { number: '${ .number }' } }\n"), `{"order":"O-1"}`)
 		first := r.process()

@@ -82,6 +82,7 @@ func asking(r *rig, p *process, n *run) (*runState, store.Effect) {
 // exactly once, or the run stops and asks. Then the zombie wakes up, and
 // nothing changes (invariant 7).
 func TestOwnersOneAfterTheOther(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []ledger.Mode{ledger.Keys, ledger.Lookup, ledger.None} {
 		for name, abandon := range points {
 			t.Run(string(mode)+"/"+name, func(t *testing.T) {
@@ -121,6 +122,7 @@ func TestOwnersOneAfterTheOther(t *testing.T) {
 // system still works on. By the clock it is hours ago, since that was set: what a
 // lookup does not find may be there a moment later, and is not done again.
 func TestAClockThatWasSetProvesNothing(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Lookup, func(r *rig) {
 		n := r.start(r.deploy(billFlow), `{"order":"O-1"}`)
 		first := r.process()
@@ -140,6 +142,7 @@ func TestAClockThatWasSetProvesNothing(t *testing.T) {
 // TestProofGoesOnWhenARunIsTakenUpAnew: the time that proves an effect absent is
 // the process's, not that of one carrier.
 func TestProofGoesOnWhenARunIsTakenUpAnew(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Lookup, func(r *rig) {
 		n := r.start(r.deploy(billFlow), `{"order":"O-1"}`)
 		points["after intent before send"](r, r.process(), n)()

@@ -24,6 +24,7 @@ const canary = "canary-7f3a9c51-secret"
 // plant, move, swap and change credentials and connections: nothing is sent,
 // the run is told, and no secret is in any error or log (invariants 1 and 3).
 func TestPlantedCredentials(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		tamper func(r *rig, victim store.Connection)
 		want   string
@@ -132,6 +133,7 @@ func TestPlantedCredentials(t *testing.T) {
 // namespace's, another organization's, nobody's. The answers do not tell which, and
 // each is a failed run on record.
 func TestForeignConnections(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, foreignConnections)
 }
 
@@ -161,6 +163,7 @@ func foreignConnections(r *rig) {
 // TestPreviousVersion: a rotation between reading the connection and opening
 // its credential does not fail a call.
 func TestPreviousVersion(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 		p.plug.before = func() { r.credential(r.conn.ID, r.conn.ID, 2, r.setup.Use, r.book.Token()) }

@@ -125,6 +125,7 @@ func (v *vault) audited(action, target string) int {
 // the run is told, it is on the record, and the connection is suspended until
 // somebody enters the credential again (invariants 1 and 3).
 func TestTamperingSuspends(t *testing.T) {
+	t.Parallel()
 	changed := func(change func(*seal.Use)) func(*vault, store.Connection) {
 		return func(v *vault, c store.Connection) {
 			setup := v.setup
@@ -260,6 +261,7 @@ func (v *vault) plant(connection string, version int, sealed []byte) {
 // TestOtherBaseAddress: an API that changes the connector's settings has nothing
 // sent to another host either, for the credential is bound to its own.
 func TestOtherBaseAddress(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		setup := v.setup
@@ -278,6 +280,7 @@ func TestOtherBaseAddress(t *testing.T) {
 // TestTheAPIOpensNothing: with all that its process holds - its own private key,
 // the cell's data key, every row - the API gets as far as the sealed box.
 func TestTheAPIOpensNothing(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		own, err := seal.NewPrivateKey()
 		require.NoError(r, err)
@@ -302,6 +305,7 @@ func TestTheAPIOpensNothing(t *testing.T) {
 // TestWhatTheCellKnowsIsSealed: changing what the cell knows, so that it would
 // take an older version, ends the connection.
 func TestWhatTheCellKnowsIsSealed(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		other := v.connect("other", v.setup)

@@ -47,6 +47,7 @@ func (v *vault) enter() {
 // is entered again, as a version that never was. Connections whose credentials
 // are what they were go on (invariant 1).
 func TestBothSidesPutBack(t *testing.T) {
+	t.Parallel()
 	since := map[string]func(v *vault, c store.Connection){
 		"replaced": func(v *vault, c store.Connection) {
 			v.save(c.ID, 2, 1, v.book.Token())
@@ -116,6 +117,7 @@ func TestBothSidesPutBack(t *testing.T) {
 // TestFloorsFollowTheRecord: what is kept apart is never ahead of the record of a
 // database that was not put back, so nobody is suspended without a cause.
 func TestFloorsFollowTheRecord(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		for version := 2; version <= 4; version++ {

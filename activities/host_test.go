@@ -44,6 +44,7 @@ func sandbox(t *testing.T) *host.Pool {
 // tests do with it in this process: a call, a fence that falls between decision
 // and intent, a database that is away, an answer that is lost.
 func TestSandboxedConnector(t *testing.T) {
+	t.Parallel()
 	pool := sandbox(t)
 	real := func(r *rig) *process {
 		p := r.process()

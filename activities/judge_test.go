@@ -27,6 +27,7 @@ func again(req task.StepRequest, n int) task.StepRequest {
 // TestAnswers has the other system answer in every way that leaves doubt, on
 // either side of its own record, and then the flow try again.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	const failed, unsettled, parked = store.EffectFailed, store.EffectIntent, store.EffectUncertain
 	for _, c := range []struct {
 		mode    ledger.Mode
@@ -98,6 +99,7 @@ func TestAnswers(t *testing.T) {
 // TestOpenEffectTakesNoOtherRequest: an answer of 5xx does not tell that the
 // effect is absent, so another request in its place is not sent.
 func TestOpenEffectTakesNoOtherRequest(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 500, When: ledger.After}))
 	doc := r.deploy(`
@@ -119,6 +121,7 @@ do:
 // TestDoneEffectAskedForOtherwise: what has happened is not done again in other
 // words; a person says whether the second is wanted, too.
 func TestDoneEffectAskedForOtherwise(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		doc := r.deploy(`
 do:
@@ -156,6 +159,7 @@ do:
 // TestSeveralRequests: an action may send several requests. Each has a key of
 // its own, and one that was accepted is not undone by one that was refused.
 func TestSeveralRequests(t *testing.T) {
+	t.Parallel()
 	bill := func(order string, good bool) *sdk.Request {
 		supplier := "sup-100"
 		if !good {
@@ -204,6 +208,7 @@ func TestSeveralRequests(t *testing.T) {
 // TestConnectorDiesAfterTheAnswer: its process ends between the other system's
 // answer and its own.
 func TestConnectorDiesAfterTheAnswer(t *testing.T) {
+	t.Parallel()
 	for mode, want := range map[ledger.Mode]string{ledger.Keys: store.EffectDone, ledger.Lookup: store.EffectDone, ledger.None: store.EffectUncertain} {
 		t.Run(string(mode), func(t *testing.T) {
 			r := newRig(t, storetest.SQLite(t), mode)
@@ -226,6 +231,7 @@ func TestConnectorDiesAfterTheAnswer(t *testing.T) {
 // TestFaultAfterAcceptance: the connector cannot read an answer of 2xx. The
 // effect is there, the flow sees the error, and trying again does nothing.
 func TestFaultAfterAcceptance(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 	p.plug.after = func(json.RawMessage, error) (json.RawMessage, error) {
@@ -241,6 +247,7 @@ func TestFaultAfterAcceptance(t *testing.T) {
 // TestLiar: a connector that hides that the intent could not be written gets
 // nothing sent, and is not believed.
 func TestLiar(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 	p.plug.before = func() { n.taken() } // Fenced between the decision and the intent.
@@ -253,6 +260,7 @@ func TestLiar(t *testing.T) {
 // TestUnreachable: nothing leaves, which is known, so it may be tried again
 // whatever the target is.
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 	require.NoError(t, r.book.Close())

@@ -44,6 +44,7 @@ func (r *rig) order(id, connection string) *run {
 // on the disk, and is made again after the wait, by whatever process; calls of the
 // same connection are sent away before anything leaves, those of another are not.
 func TestThrottled(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		other := r.connect("others", r.setup)
 		r.credential(other.ID, other.ID, 1, r.setup.Use, r.book.Token())
@@ -80,6 +81,7 @@ func TestThrottled(t *testing.T) {
 // TestPatience: how long a step goes on by itself is the connection's to say; after
 // it the flow is told, by an error that it can catch, and nothing hangs for ever.
 func TestPatience(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	p := r.process()
 	patience := func(seconds int) { r.owner(func(c *config.Connection) { c.ThrottlePatience = &seconds }) }
@@ -120,6 +122,7 @@ func TestPatience(t *testing.T) {
 // reason to give the run another one; and one that gets it all the same, from this
 // process, does not begin the step's patience anew.
 func TestPatienceOfCarriers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	p, n := r.process(), r.order("O-1", "books")
 	require.NoError(t, r.book.Control(ledger.Control{Count: 100, Fail: 429, RetryAfter: 240}))
@@ -151,6 +154,7 @@ func TestPatienceOfCarriers(t *testing.T) {
 // TestOverloaded: 503 with Retry-After says nothing of what was done. With a key
 // the same request goes out after the wait; without, it is a question at once.
 func TestOverloaded(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		n, p := r.order("O-1", "books"), r.process()
 		require.NoError(r, r.book.Control(ledger.Control{Count: 2, Fail: 503, RetryAfter: 5, When: ledger.After}))
@@ -174,6 +178,7 @@ func TestOverloaded(t *testing.T) {
 // TestToldOfAClosedGate: a flow whose patience ends at a closed gate is told that
 // nothing was sent only where that is so.
 func TestToldOfAClosedGate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	p := r.process()
 	n, closes, fresh := r.order("O-1", "books"), r.order("O-2", "books"), r.order("O-3", "books")
@@ -198,6 +203,7 @@ func TestToldOfAClosedGate(t *testing.T) {
 // TestCallsAtATime counts at the other system: never more calls than the
 // connection allows. Those in line answer the engine in time, and each is made.
 func TestCallsAtATime(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	r.owner(func(c *config.Connection) { c.MaxCalls = 3 })
 	p := r.process()
@@ -233,6 +239,7 @@ func TestCallsAtATime(t *testing.T) {
 // TestSuspendedInLine: a connection is suspended, or its flow paused, while a call
 // waits for its turn: it sends nothing (invariant 1).
 func TestSuspendedInLine(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	r.owner(func(c *config.Connection) { c.MaxCalls = 1 })
 	p := r.process()
@@ -283,6 +290,7 @@ func TestSuspendedInLine(t *testing.T) {
 // TestThrottledLookup: the question whether an effect happened waits, too, and
 // waiting is no failed attempt.
 func TestThrottledLookup(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Lookup)
 	n, p := r.order("O-1", "books"), r.process()
 	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Drop: true, When: ledger.After}))
@@ -303,6 +311,7 @@ func TestThrottledLookup(t *testing.T) {
 // throttled when an earlier attempt's outcome is not known: each ask waits, and
 // waiting is no failed attempt, however the outcome is found out.
 func TestThrottledBeforeIntent(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []ledger.Mode{ledger.Keys, ledger.Lookup} {
 		t.Run(string(mode), func(t *testing.T) {
 			r := newRig(t, storetest.SQLite(t), mode)

@@ -33,6 +33,7 @@ func (n *run) plain(pointer string, phase task.Phase, input task.Ref) task.StepR
 // given back, walked again from its journal by a new owner, and its effect
 // happens once.
 func TestLostJournal(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		doc := r.deploy(`
 do:
@@ -69,6 +70,7 @@ do:
 // died before it was journalled. Its carrier could go on, every value being
 // there, but the next walk might decide otherwise: it is given back instead.
 func TestLostDecision(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		doc := r.deploy(`
 do:
@@ -89,6 +91,7 @@ do:
 // TestWaiting: a wait is on the disk before it is told, says how much of it is
 // left to whoever asks later, and the row stops saying so before what follows.
 func TestWaiting(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		n, p := r.start(r.deploy("\ndo:\n  - pause: { wait: PT1H }\n  - set: { set: { a: 1 } }\n"), `{}`), r.process()
 		enter := n.plain("/do/0/pause", task.PhaseEnter, "")
@@ -119,6 +122,7 @@ func TestWaiting(t *testing.T) {
 // and a call that is repeated sees the time of its first intent, so that it is
 // the same request.
 func TestRecordedTime(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		doc := r.deploy(strings.Replace(billFlow, "sup-100", "sup-100\n          note: ${ now | tostring }", 1))
 		n, p := r.start(doc, `{"order":"O-1"}`), r.process()
@@ -146,6 +150,7 @@ func mustFloat(t *testing.T, s string) (f float64) {
 // TestLiveCallIsJoined: the attempt of a try times out while its call is live,
 // and the next attempt asks for the same effect: one call, for any target.
 func TestLiveCallIsJoined(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []ledger.Mode{ledger.Keys, ledger.None} {
 		t.Run(string(mode), func(t *testing.T) {
 			each(t, mode, func(r *rig) {
@@ -174,6 +179,7 @@ func TestLiveCallIsJoined(t *testing.T) {
 // TestHandover: the run gets a new owner in the same process while its call is
 // live. The new one waits for the call and records what it came to.
 func TestHandover(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 500}))
@@ -190,6 +196,7 @@ func TestHandover(t *testing.T) {
 // TestFinish: asked twice it changes nothing; an output that faults fails the
 // run; a call that is live when a timeout ends the run is waited for.
 func TestFinish(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy("\noutput: { as: '${ .a + \"x\" }' }\ndo:\n  - set: { set: { a: 1 } }\n"), `{}`), r.process()
 		out := p.done(n.plain("/do/0/set", task.PhaseWhole, "")).Output
@@ -220,6 +227,7 @@ func TestFinish(t *testing.T) {
 // TestFinishLeavesNothingOpen: a flow that gave up on an effect with an unknown
 // outcome leaves it on the record as uncertain.
 func TestFinishLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 	require.NoError(t, r.book.Control(ledger.Control{Count: 1, Fail: 500, When: ledger.After}))
@@ -232,6 +240,7 @@ func TestFinishLeavesNothingOpen(t *testing.T) {
 // TestCustomErrorType: the type of an error may be computed from a payload, and
 // a run's row is in clear.
 func TestCustomErrorType(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy("\ndo:\n  - raise: { raise: { error: { type: '${ .order }', status: 400 } } }\n"), `{"order":"`+canary+`"}`), r.process()
 	f := p.done(n.plain("/do/0/raise", task.PhaseWhole, "")).Fault
@@ -244,6 +253,7 @@ func TestCustomErrorType(t *testing.T) {
 // TestRecall pages through a journal that is longer than a page, in another
 // process, in the order of the keys.
 func TestRecall(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy(billFlow), `{}`), r.process()
 	st, err := p.state(t.Context(), n.owner(), true)
@@ -279,6 +289,7 @@ func TestRecall(t *testing.T) {
 
 // TestBounds: values and runs that are too large fault, and others go on.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	doc := r.deploy(`
 do:
@@ -312,6 +323,7 @@ do:
 // TestPanic: a step that panics ends neither the process nor another run, and
 // what it panicked with stays out of errors and logs.
 func TestPanic(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 	p.plug.before = func() { panic(canary) }
@@ -324,6 +336,7 @@ func TestPanic(t *testing.T) {
 
 // TestAudit: that a credential was used is in the transaction of the intent.
 func TestAudit(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 400}))
@@ -345,6 +358,7 @@ func TestAudit(t *testing.T) {
 // TestReadOnly: a call that counts as a read by its method sends nothing else,
 // whatever its connector tries.
 func TestReadOnly(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	doc := r.deploy("\ndo:\n  - look: { call: http, with: { method: get, endpoint: { uri: /suppliers, authentication: { use: books } } } }\n")
 	n, p := r.start(doc, `{}`), r.process()
@@ -361,6 +375,7 @@ func TestReadOnly(t *testing.T) {
 // TestDatabaseAway: what the cell's own database cannot do is no fault of the
 // run or of the other system; it is asked again.
 func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 	p.plug.before = func() { require.NoError(t, r.cell.Close()) }
@@ -371,6 +386,7 @@ func TestDatabaseAway(t *testing.T) {
 
 // TestInputIsTheBody: a primed run starts from the event's body, whatever its form.
 func TestInputIsTheBody(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy("\ndo:\n  - set: { set: { got: '${ . }' } }\n"), `"text"`), r.process()
 	require.NoError(t, p.Prime(n.Run, n.event))
@@ -381,6 +397,7 @@ func TestInputIsTheBody(t *testing.T) {
 // TestHandoverBeforeCommit: the run changes hands in this process between the
 // answer and its commit; the new owner is told what the call came to.
 func TestHandoverBeforeCommit(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 	var next *run

@@ -43,6 +43,7 @@ func (n *run) replayed(same bool) *run {
 // with new effects sends it, under another key; a replay of that one is of its
 // own lineage. (Invariant 7.)
 func TestReplays(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
 		require.Nil(r, p.done(n.whole(billTask)).Fault)
@@ -72,6 +73,7 @@ func TestReplays(t *testing.T) {
 // asked about in its replay, too; what is known not to have happened is done, by
 // the same key.
 func TestReplaysOfWhatIsNotKnown(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		for state, want := range map[string]int64{store.EffectIntent: 0, store.EffectUncertain: 0, store.EffectFailed: 1} {
 			doc, p := r.deploy(billFlow), r.process()

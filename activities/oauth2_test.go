@@ -101,6 +101,7 @@ func (p *process) billOver(connection, order string) (*run, *problem) {
 // with it; one that the system takes no more is replaced and the request made
 // again, as one effect. No secret is in a log or a row.
 func TestOAuth2Calls(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		i := newIssuer(r.T)
 		row, p := i.grant(r), r.process()
@@ -151,6 +152,7 @@ func TestOAuth2Calls(t *testing.T) {
 // TestOAuth2Suspends: a provider that refuses the grant suspends the connection,
 // and says why, until the credential is entered again.
 func TestOAuth2Suspends(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	i := newIssuer(t)
 	row, p := i.grant(r), r.process()
@@ -180,6 +182,7 @@ func TestOAuth2Suspends(t *testing.T) {
 // TestOAuth2TestCall: what a test call of a new version shows, and that a bad one
 // harms nothing that is in use.
 func TestOAuth2TestCall(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	i := newIssuer(t)
 	row, p := i.grant(r), r.process()
@@ -213,6 +216,7 @@ func TestOAuth2TestCall(t *testing.T) {
 // TestOAuth2EndpointDown: a provider that does not answer is another system's
 // failure, which the flow sees; nothing was sent to the system.
 func TestOAuth2EndpointDown(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	i := newIssuer(t)
 	i.grant(r)

@@ -14,6 +14,7 @@ import (
 // call, also when the connector is at work on it already; nothing is recorded
 // of an effect that did not begin, and the run goes on when the flow does.
 func TestAPausedFlowBeginsNothing(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		doc := r.deploy(billFlow)
 		n, p := r.start(doc, `{"order":"O-1"}`), r.process()

@@ -58,6 +58,7 @@ func (n *run) settled() outcome {
 // lost, after it acted. What then is the connection's owner's word, given before;
 // it is on the record and in the ledger, and without it a person is asked.
 func TestPolicies(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		p := r.process()
 		lost := func(id string) *run {
@@ -97,6 +98,7 @@ func TestPolicies(t *testing.T) {
 
 // TestPolicyAfterDeath: the owner of the call died, and left an intent.
 func TestPolicyAfterDeath(t *testing.T) {
+	t.Parallel()
 	for policy, want := range map[string]struct {
 		creations int64
 		state     string
@@ -137,6 +139,7 @@ func TestPolicyAfterDeath(t *testing.T) {
 // TestRepeatByPolicy: what is harmless to repeat is repeated until it is known, and
 // each time is on the record.
 func TestRepeatByPolicy(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.None)
 	r.decided(config.UncertainRepeat, "")
 	n, p := r.order("O-1", "books"), r.process()
@@ -162,6 +165,7 @@ func TestRepeatByPolicy(t *testing.T) {
 // TestPolicyIsNoGuess: another request in the place of one whose outcome is not
 // known, and one in the place of one that is done, are other questions: a person's.
 func TestPolicyIsNoGuess(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{config.UncertainDone, config.UncertainFailed, config.UncertainRepeat} {
 		t.Run(policy, func(t *testing.T) {
 			r := newRig(t, storetest.SQLite(t), ledger.None)
@@ -189,6 +193,7 @@ func TestPolicyIsNoGuess(t *testing.T) {
 // TestReplayOfAPolicy: a policy took an effect for not done, and knew nothing. Its
 // replay with the same effects does not send it as if somebody had known.
 func TestReplayOfAPolicy(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		p := r.process()
 		r.decided(config.UncertainFailed, "")

@@ -21,6 +21,7 @@ import (
 // interleave: no bill is made twice, none is lost of a run that completes, and
 // a run that cannot know stops (invariant 7).
 func TestRandomOwners(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []ledger.Mode{ledger.Keys, ledger.Lookup, ledger.None} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()

@@ -26,6 +26,7 @@ func (r *rig) takeOver() int {
 // TestCredentialsAreSealedAnew: the cell, and nobody else, seals credentials to the
 // pair that follows; they are what was entered, and what never opened does not.
 func TestCredentialsAreSealedAnew(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		p := r.process()
 		former := r.private
@@ -89,6 +90,7 @@ func TestCredentialsAreSealedAnew(t *testing.T) {
 // TestCellSealsItsSideAnew: a running cell takes up keys, and seals with the new one
 // at once what it writes, and what stands in time.
 func TestCellSealsItsSideAnew(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		p := r.process()
 		former, err := seal.NewDataKey()

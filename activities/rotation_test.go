@@ -39,6 +39,7 @@ func (v *vault) used() int {
 // TestRotation: the version before stays in use until a test call has shown that
 // the new one works, and is not used after.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		v.testable("/suppliers")
@@ -71,6 +72,7 @@ func TestRotation(t *testing.T) {
 // TestTestCallGoesOn: a test call that a process does not end is made by the
 // next one; until then, the version before is used.
 func TestTestCallGoesOn(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		v.testable("/suppliers")
@@ -105,6 +107,7 @@ func TestTestCallGoesOn(t *testing.T) {
 
 // TestTrial: without a test call the first answer shows whether a version works.
 func TestTrial(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		require.Empty(v, v.bill("books"))
@@ -130,6 +133,7 @@ func TestTrial(t *testing.T) {
 // TestASystemThatCannotBeAsked: a system that cannot be asked leaves the version before in
 // use; asked again, it may be proven.
 func TestASystemThatCannotBeAsked(t *testing.T) {
+	t.Parallel()
 	pauses := testPauses
 	testPauses = []time.Duration{time.Millisecond, time.Millisecond}
 	t.Cleanup(func() { testPauses = pauses })
@@ -152,6 +156,7 @@ func TestASystemThatCannotBeAsked(t *testing.T) {
 
 // TestLastUse: uses are written together, and never go back.
 func TestLastUse(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		_, err := v.cell.Work().GetCustody(v.Context(), v.conn.ID)
@@ -188,6 +193,7 @@ func (v *vault) sealedToken(version int, token string) []byte {
 
 // TestRevokedAtOnce: the next request of a call that is under way already fails.
 func TestRevokedAtOnce(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		v.p.plug.before = func() {
@@ -208,6 +214,7 @@ func TestRevokedAtOnce(t *testing.T) {
 // allowed is refused with the reason; the version before stays in use, whether or
 // not the cell was told of the new one yet, and nothing is suspended.
 func TestASlipOfTheClient(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.Keys, func(r *rig) {
 		v := newVault(r)
 		v.testable("/suppliers")

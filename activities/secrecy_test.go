@@ -25,6 +25,7 @@ const payload = "payload-2d1e77ab-text"
 // looks for it, and for the credential, in what leaves the executor in clear:
 // answers, errors, logs, rows, files (invariants 1, 3 and 10).
 func TestSecrecy(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		r := newRig(t, b, ledger.Keys)
 		doc := r.deploy(`
@@ -97,6 +98,7 @@ do:
 
 // TestErrorsOfTheInfrastructure travel to the engine: they have codes and ids.
 func TestErrorsOfTheInfrastructure(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy(billFlow), `{"order":"`+payload+`"}`), r.process()
 	p.plug.after = func(json.RawMessage, error) (json.RawMessage, error) {

@@ -35,6 +35,7 @@ func (n *run) inRow() task.StepRequest {
 
 // TestStretch: tasks in a row are performed, and the run is ended, with one answer.
 func TestStretch(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		res, err := p.local(n.inRow())
@@ -62,6 +63,7 @@ func TestStretch(t *testing.T) {
 // of the effect before is on the disk: a death in the second call leaves no doubt
 // about the first (invariant 7), whether the carrier has asked for it or not.
 func TestStretchKeepsOutcomes(t *testing.T) {
+	t.Parallel()
 	t.Run("asked for", func(t *testing.T) { keepsOutcomes(t, (*process).local) })
 	t.Run("ahead", func(t *testing.T) {
 		keepsOutcomes(t, func(p *process, q task.StepRequest) (task.StepResult, error) {
@@ -104,6 +106,7 @@ func keepsOutcomes(t *testing.T, perform func(*process, task.StepRequest) (task.
 // TestStretchDoesNotWait: a slow call is left to be asked for by itself; what was
 // answered before it is on the disk, and the call goes on.
 func TestStretchDoesNotWait(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		calls := 0
@@ -130,6 +133,7 @@ func TestStretchDoesNotWait(t *testing.T) {
 
 // TestStretchStops: a fault ends the stretch and is its last answer.
 func TestStretchStops(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		body := strings.Replace(billsInRow, "order: O-2", `order: '${ .number + 1 }'`, 1)
 		n, p := r.start(r.deploy(body), `{"order":"O-1"}`), r.process()
@@ -147,6 +151,7 @@ func TestStretchStops(t *testing.T) {
 // TestAhead: what is performed before the carrier asks is on the disk, but for the
 // run's end, and is the answer when it asks.
 func TestAhead(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		p.forgets = true
@@ -177,6 +182,7 @@ func TestAhead(t *testing.T) {
 // TestAheadIsJoined: a carrier that asks meanwhile waits for the call that is live,
 // and what comes next is its own to ask for.
 func TestAheadIsJoined(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		p.forgets = true
@@ -208,6 +214,7 @@ func TestAheadIsJoined(t *testing.T) {
 // TestAheadOfAnotherCarrier: nothing is performed in the name of a carrier that does
 // not own the run any more.
 func TestAheadOfAnotherCarrier(t *testing.T) {
+	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		require.NoError(r, p.Prime(n.Run, n.event))

@@ -73,6 +73,7 @@ func answer(status int, after string) *sdk.Response {
 // TestTurns: a connection's limit is held, those in line come in their order, and
 // however many systems hang there is room for another's calls.
 func TestTurns(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallers(t)
 		c.call("a", 100, 3)
@@ -105,6 +106,7 @@ func TestTurns(t *testing.T) {
 // TestGate: a system that refuses is left alone for as long as it says, its calls
 // are sent away, and another's are not.
 func TestGate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallers(t)
 		c.call("a", 6, 4)
@@ -138,6 +140,7 @@ func TestGate(t *testing.T) {
 // TestGateWithoutHint: the pause doubles with each refusal in a row, is bounded
 // whatever the system asks for, and begins anew after an answer.
 func TestGateWithoutHint(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallers(t)
 		c.call("a", 1, 4)
@@ -174,6 +177,7 @@ func TestGateWithoutHint(t *testing.T) {
 // TestLineHasNoPatience: a call that stands in line by its connection's own limit is
 // put off for as long as that takes; only what the system asks for uses patience up.
 func TestLineHasNoPatience(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := &Executor{now: time.Now, turns: newTurns(time.Now), puts: make(map[string]map[string]time.Time)}
 		s := &scope{e: e, st: &runState{run: store.Run{ID: "run", Flow: "flow"}}}

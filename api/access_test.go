@@ -117,6 +117,7 @@ func body(id string) string {
 
 // TestAccessMatrix walks every route of the served document (deny by default).
 func TestAccessMatrix(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	mine, theirs := p.estate("acme"), p.estate("globex")
 	elsewhere := p.key(mine.all, `{"namespace":"staging","name":"elsewhere","permissions":["*"]}`)
@@ -220,6 +221,7 @@ func TestAccessMatrix(t *testing.T) {
 
 // TestKeysGiveAwayOnlyWhatTheyHave: no key makes a stronger one.
 func TestKeysGiveAwayOnlyWhatTheyHave(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o, theirs := p.tenant("acme"), p.tenant("globex")
 	weak := p.key(o.all, `{"name":"weak","permissions":["keys:*","flows:read"]}`)
@@ -262,6 +264,7 @@ func TestKeysGiveAwayOnlyWhatTheyHave(t *testing.T) {
 // TestCodec: operators of the organization, and its keys, and nobody else. Who
 // is known and refused stands in the log of their own organization.
 func TestCodec(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		t.Helper()
 		codec(newPlatformOn(t, t.TempDir(), b, func(c *api.Config) { c.Limits.Refusals = 50 * time.Millisecond }))

@@ -15,6 +15,7 @@ import (
 // TestAlertTarget: where alerts are sent is set with a new secret each time, shown
 // once; what is no path of a connection of one's own is refused.
 func TestAlertTarget(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o := p.tenant("acme")

@@ -17,6 +17,7 @@ import (
 // that organization's keys. Both it and the platform read it, nobody else's keys
 // open it, and with the organization's keys it is gone.
 func TestControlDetailsAreSealed(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	acme, globex := p.tenant("acme"), p.tenant("globex")
 	p.key(acme.all, `{"name":"auditor","permissions":["audit:read","runs:read"]}`)
@@ -68,6 +69,7 @@ func TestControlDetailsAreSealed(t *testing.T) {
 // An organization that is still being made has no keys to seal with: the entry of
 // its first key stands without what it tells.
 func TestAKeyBeforeThereIsACell(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	var org struct{ ID string }
 	p.must(http.StatusCreated, p.call("POST", "/v1/organizations", p.admin, `{"name":"acme"}`), &org)

@@ -275,6 +275,7 @@ func (p *platform) entries(org string) []audit.Entry {
 // who did it, in the transaction of the act: where the entry cannot be written,
 // nothing is.
 func TestEveryMutationIsRecorded(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	acts := p.acts(o)
@@ -357,6 +358,7 @@ func (p *platform) pages(path, key string) []api.AuditEntry {
 // One log over all chains: in order, each entry once however small the pages
 // are and whatever is written meanwhile, by filters, and to each caller its own.
 func TestOneLog(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o, theirs := p.tenant("acme"), p.tenant("globex")
@@ -442,6 +444,7 @@ func ids(entries []api.AuditEntry) []string {
 // What is exported verifies, with its checkpoints; what somebody changed in the
 // file does not; a part of a log is one that says so.
 func TestExportVerifies(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o, theirs := p.tenant("acme"), p.tenant("globex")
@@ -536,6 +539,7 @@ func (p *platform) refusals(path, key string) map[string]int64 {
 // A flood of forged messages, wrong keys and refused calls is an entry for each
 // kind, with the count, and no entry each.
 func TestRefusalsAreCounted(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *api.Config) { c.Limits.Refusals = 200 * time.Millisecond })
 	o := p.tenant("acme")
 	o.deploy(billing)

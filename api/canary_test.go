@@ -117,6 +117,7 @@ func within(shapes map[string]string, content []byte) []string {
 
 // The search itself must find what it looks for.
 func TestSearchFinds(t *testing.T) {
+	t.Parallel()
 	canary := (&canaries{t: t}).make("search")
 	for _, content := range []string{
 		"a " + canary, base64.StdEncoding.EncodeToString([]byte("Basic user:" + canary)), base64.URLEncoding.EncodeToString([]byte(canary + ".")),
@@ -188,6 +189,7 @@ func (c *canaries) pair() (certificate, private string) {
 // TestCanaries: Invariant 1. A saved credential of any type, entered in either
 // way, comes back by no route, and stands in no log, table or file.
 func TestCanaries(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		dir := t.TempDir()
 		if b.Name == "sqlite" {
@@ -364,6 +366,7 @@ func (p *platform) opened(o *tenant, connection string, version int, values map[
 
 // TestCredentialRules: versions, bindings and revocation.
 func TestCredentialRules(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	id := o.connection("books", "bearer")

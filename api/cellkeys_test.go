@@ -68,6 +68,7 @@ func eachPlatform(t *testing.T, test func(*platform)) {
 // TestDataKeyIsReplacedOnline: what the API keeps is sealed anew, and the report
 // says so; everything is read before, meanwhile and after.
 func TestDataKeyIsReplacedOnline(t *testing.T) {
+	t.Parallel()
 	eachPlatform(t, func(p *platform) {
 		o := p.tenant("acme")
 		connection := o.connection("books", "bearer")
@@ -106,6 +107,7 @@ func TestDataKeyIsReplacedOnline(t *testing.T) {
 // TestCredentialsAreTakenOver: credentials that the cell sealed anew take the place
 // of what they were made from, and of nothing else.
 func TestCredentialsAreTakenOver(t *testing.T) {
+	t.Parallel()
 	eachPlatform(t, func(p *platform) {
 		ctx, o := t.Context(), p.tenant("acme")
 		connection := o.connection("books", "bearer")

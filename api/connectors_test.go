@@ -16,6 +16,7 @@ import (
 // TestConnectorsFixHowTheyAuthenticate: a connection authenticates in a way that
 // its connector names, and cannot change what the connector fixes of it.
 func TestConnectorsFixHowTheyAuthenticate(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *api.Config) {
 		c.Connectors = []sdk.Manifest{{
 			Name: "queue", Version: "1.0.0", Title: "Queue", Auth: []sdk.AuthScheme{

@@ -31,6 +31,7 @@ func (o *tenant) learns(connection string, k config.Custody) {
 // TestCredentialLife: what is shown of a credential through a rotation that
 // fails, one that succeeds, a suspension and its end.
 func TestCredentialLife(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o := p.tenant("acme")
@@ -114,6 +115,7 @@ func TestCredentialLife(t *testing.T) {
 
 // TestCredentialsAreListed: those that are due, or that nobody uses.
 func TestCredentialsAreListed(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	ids := map[string]string{}
@@ -153,6 +155,7 @@ func TestCredentialsAreListed(t *testing.T) {
 // TestPlaintextCanBeRefused: an organization switches it off, on the record, and
 // is told how to seal.
 func TestPlaintextCanBeRefused(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o, other := p.tenant("acme"), p.tenant("other")
 	o.connection("books", "bearer")

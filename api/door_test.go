@@ -49,6 +49,7 @@ func hexMAC(secret, content string) string {
 // Invariant 5: a source without a verifier cannot exist, and what a verifier
 // lacks is said without its secret.
 func TestSourcesAreComplete(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -65,6 +66,7 @@ func TestSourcesAreComplete(t *testing.T) {
 }
 
 func TestVendorsAtTheDoor(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -111,6 +113,7 @@ func TestVendorsAtTheDoor(t *testing.T) {
 
 // A source's secret is rotated without a message lost, and the last one stays.
 func TestSourceSecretsRotate(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -157,6 +160,7 @@ func TestSourceSecretsRotate(t *testing.T) {
 // Where TLS ends in the API, the client's certificate admits; a header that a
 // proxy might set admits nobody.
 func TestClientCertificatesAtTheDoor(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *api.Config) { c.ClientCertificates = true })
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -199,6 +203,7 @@ func TestClientCertificatesAtTheDoor(t *testing.T) {
 
 // Refused messages leave a count in the audit log, and nothing else.
 func TestRefusedEventsAreCounted(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *api.Config) { c.Limits.Refusals = 10 * time.Millisecond })
 	o := p.tenant("acme")
 	o.deploy(billing)

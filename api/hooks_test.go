@@ -29,6 +29,7 @@ func (p *platform) events(org string) int {
 
 // Invariant 5: 401, no row, no bell.
 func TestWebhookRefusals(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -91,6 +92,7 @@ func TestWebhookRefusals(t *testing.T) {
 }
 
 func TestWebhookBodies(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -115,6 +117,7 @@ func TestWebhookBodies(t *testing.T) {
 
 // The same message many times at once is one event.
 func TestWebhookOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -141,6 +144,7 @@ func TestWebhookOnce(t *testing.T) {
 
 // Back-pressure comes before memory: the body of a refused request is not read.
 func TestBackPressure(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *api.Config) {
 		c.Limits.Body, c.Limits.InFlightBytes = 1<<10, 1<<10
 	})
@@ -190,6 +194,7 @@ func TestBackPressure(t *testing.T) {
 
 // A suspended organization's sources are as good as none.
 func TestSuspendedOrganization(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -203,6 +208,7 @@ func TestSuspendedOrganization(t *testing.T) {
 
 // TestNoRoom: a cell that is full takes nothing new, and says again what it has.
 func TestNoRoom(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *api.Config) { c.Limits.Disk = 6 << 20 })
 	o := p.tenant("acme")
 	o.deploy(billing)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestKeyText(t *testing.T) {
+	t.Parallel()
 	id, text, hash := newKey()
 	plain := string(text.Reveal())
 	got, secret, ok := parseKey(plain)
@@ -40,6 +41,7 @@ func TestKeyText(t *testing.T) {
 }
 
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	assert.True(t, grants([]string{"*"}, RunsRead))
 	assert.True(t, grants([]string{"runs:*"}, RunsRead))
 	assert.True(t, grants([]string{"runs:read"}, RunsRead))
@@ -92,6 +94,7 @@ func FuzzPointer(f *testing.F) {
 }
 
 func TestAdmission(t *testing.T) {
+	t.Parallel()
 	a := newAdmission(Limits{InFlight: 2, InFlightBytes: 10, PerOrganization: 1}.withDefaults())
 	one, err := a.enter("", 10)
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 // TestFlowLimit: a flow's limit is its own, not a version's; setting it does not
 // end a pause, and the cell reads it with the next event.
 func TestFlowLimit(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o := p.tenant("acme")
@@ -63,6 +64,7 @@ func TestFlowLimit(t *testing.T) {
 // TestHowCallsAreMade: defaults are shown, a change changes what it names, and
 // policies that contradict the rest of the connection are refused.
 func TestHowCallsAreMade(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *api.Config) {
 		c.Connectors = append(c.Connectors, sdk.Manifest{
 			Name: "reader", Version: "1.0.0", Title: "Reader", Actions: []sdk.ActionInfo{{Name: "get", Title: "Get", Effect: sdk.EffectRead}},

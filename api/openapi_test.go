@@ -19,6 +19,7 @@ const golden = "openapi.golden.json"
 
 // TestGolden: the interface changes on purpose only.
 func TestGolden(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	got := p.call("GET", "/openapi.json", "", "")
 	require.Equal(t, http.StatusOK, got.status)
@@ -34,6 +35,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestDocumentAndPage(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	for path, kind := range map[string]string{
 		"/openapi.json": "application/openapi+json", "/openapi.yaml": "application/openapi+yaml",
@@ -59,6 +61,7 @@ func TestDocumentAndPage(t *testing.T) {
 
 // TestUnknownRoutes: what no route takes is a problem too, whatever it looks like.
 func TestUnknownRoutes(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	for _, path := range []string{

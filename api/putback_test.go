@@ -17,6 +17,7 @@ import (
 // with a code of its own and what to do; it can still be deleted. Another one is
 // not concerned.
 func TestPutBackOrganization(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o, other := p.tenant("acme"), p.tenant("other")
@@ -47,6 +48,7 @@ func TestPutBackOrganization(t *testing.T) {
 // TestVersionsAreNotUsedTwice: the cell may know of versions that the database has
 // not, since it was put back: the next one is none of those.
 func TestVersionsAreNotUsedTwice(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o := p.tenant("acme")

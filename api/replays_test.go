@@ -44,6 +44,7 @@ func (o *tenant) ran(state string) {
 }
 
 func TestReplaysAndDeadLetters(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o := p.tenant("acme")
@@ -147,6 +148,7 @@ func TestReplaysAndDeadLetters(t *testing.T) {
 // The key of an event's order stands in the database, but not so that anybody
 // could guess it.
 func TestOrderKeys(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)

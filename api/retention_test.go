@@ -123,6 +123,7 @@ func (o *tenant) status(path string) int {
 }
 
 func TestRetentionIsSet(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := keeping(t, b)
 		o, other := p.tenant("acme"), p.tenant("globex")
@@ -230,6 +231,7 @@ func TestRetentionIsSet(t *testing.T) {
 // what is open, uncertain or a dead letter, what another namespace and another
 // organization have, and the audit log stay.
 func TestRetentionRemoves(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := keeping(t, b)
 		o, other := p.tenant("acme"), p.tenant("globex")
@@ -348,6 +350,7 @@ func TestRetentionRemoves(t *testing.T) {
 // Invariant 7: a replay with the same effects asks the ledgers of all runs before
 // it, by the keys of the first. They stay until the whole lineage may go.
 func TestLineagesAreKeptWhole(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := keeping(t, b)
 		o := p.tenant("acme")
@@ -398,6 +401,7 @@ func TestLineagesAreKeptWhole(t *testing.T) {
 // Several processes look at once, while events come in and are replayed; each
 // event is removed once, and what came is the same for ever.
 func TestSweepersTogether(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := keeping(t, b)
 		o := p.tenant("acme")

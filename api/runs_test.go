@@ -36,6 +36,7 @@ func (o *tenant) called() string {
 }
 
 func TestRunDetail(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -103,6 +104,7 @@ func TestRunDetail(t *testing.T) {
 }
 
 func TestCommandsFitTheState(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -116,6 +118,7 @@ func TestCommandsFitTheState(t *testing.T) {
 }
 
 func TestPaging(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -141,6 +144,7 @@ func TestPaging(t *testing.T) {
 
 // TestReferences: a foreign connection is not there, at whatever position.
 func TestReferences(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o, theirs := p.tenant("acme"), p.tenant("globex")
 	foreign := theirs.connection("books", "bearer")
@@ -174,6 +178,7 @@ func TestReferences(t *testing.T) {
 }
 
 func TestDeploy(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	var first, again, next api.Deployed
@@ -208,6 +213,7 @@ func TestDeploy(t *testing.T) {
 }
 
 func TestConnectionRules(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	for body, pointer := range map[string]string{

@@ -81,6 +81,7 @@ var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 // TestSchedule: each time makes one event of the flow's newest version, and wakes
 // the cell.
 func TestSchedule(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, o := timed(t, b)
 		made := o.schedule(`{"name":"nightly","flow":"billing","cron":"30 * * * *","timezone":"Europe/Berlin","input":{"number":7}}`)
@@ -119,6 +120,7 @@ func TestSchedule(t *testing.T) {
 // TestScheduleChanged: a change takes effect at once, and fires for no time that
 // passed before it.
 func TestScheduleChanged(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, o := timed(t, b)
 		made := o.schedule(`{"name":"often","flow":"billing","every":60}`)
@@ -157,6 +159,7 @@ func TestScheduleChanged(t *testing.T) {
 
 // TestScheduleOverlaps: what is done about a run that has not ended.
 func TestScheduleOverlaps(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, o := timed(t, b)
 		skip := o.schedule(`{"name":"skip","flow":"billing","every":60,"overlap":"skip"}`)
@@ -189,6 +192,7 @@ func TestScheduleOverlaps(t *testing.T) {
 
 // TestScheduleOfAPausedFlow: its times are left out, and told so.
 func TestScheduleOfAPausedFlow(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, o := timed(t, b)
 		made := o.schedule(`{"name":"often","flow":"billing","every":60}`)
@@ -206,6 +210,7 @@ func TestScheduleOfAPausedFlow(t *testing.T) {
 // TestSchedulesAreFair: an organization with much to make up for, or whose databases
 // hang, holds up no other.
 func TestSchedulesAreFair(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, busy := timed(t, b)
 		for i := range 4 {
@@ -231,6 +236,7 @@ func TestSchedulesAreFair(t *testing.T) {
 // TestSchedulesBesideAHangingDatabase: an organization whose database does not
 // answer has its schedules wait, and nobody else's.
 func TestSchedulesBesideAHangingDatabase(t *testing.T) {
+	t.Parallel()
 	b := storetest.PostgreSQL(t)
 	p, hangs := timed(t, b)
 	other := p.tenant("globex")
@@ -260,6 +266,7 @@ func TestSchedulesBesideAHangingDatabase(t *testing.T) {
 
 // TestScheduleTwice: two processes that fire at once make one event of each time.
 func TestScheduleTwice(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, o := timed(t, b)
 		made := o.schedule(`{"name":"often","flow":"billing","every":10,"catch_up":600}`)
@@ -292,6 +299,7 @@ func TestScheduleTwice(t *testing.T) {
 // TestScheduleLeftHalfDone: a process that dies while a schedule is made, changed
 // or deleted leaves one that fires as its row says, or none.
 func TestScheduleLeftHalfDone(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p, o := timed(t, b)
 		ctx := t.Context()
@@ -329,6 +337,7 @@ func TestScheduleLeftHalfDone(t *testing.T) {
 
 // TestSchedulesRefused: what cannot be made says where it is wrong.
 func TestSchedulesRefused(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)

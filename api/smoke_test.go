@@ -37,6 +37,7 @@ func (p *platform) signed(secret, id, body string) []option {
 }
 
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) { mainJob(t, newPlatformOn(t, t.TempDir(), b)) })
 }
 
@@ -117,6 +118,7 @@ func mainJob(t *testing.T, p *platform) {
 }
 
 func TestProvisioning(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	var org struct{ ID, State string }
 	p.must(http.StatusCreated, p.call("POST", "/v1/organizations", p.admin, `{"name":"new"}`), &org)

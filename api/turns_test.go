@@ -16,6 +16,7 @@ import (
 // What has to stay is looked at again in turns, as what is new is: with many of them
 // others, and another process, would wait for a sweep longer than it is claimed for.
 func TestHeldEventsAreSweptInTurns(t *testing.T) {
+	t.Parallel()
 	p := keeping(t, storetest.SQLite(t))
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -54,6 +55,7 @@ func TestHeldEventsAreSweptInTurns(t *testing.T) {
 // A replay that comes in between a decision and the removal keeps its lineage, and
 // no other event.
 func TestAReplayWhileItIsSwept(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := keeping(t, b)
 		o := p.tenant("acme")

@@ -19,6 +19,7 @@ import (
 // binary, and its host migrates them when it claims the cell: the first request
 // wakes it, or it would sleep, and be refused, for ever.
 func TestAskedForAfterAnUpgrade(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		p := newPlatformOn(t, t.TempDir(), b)
 		o := p.tenant("acme")

@@ -158,7 +158,7 @@ type chaos struct {
 	answered map[string]task.StepResult
 	order    []string
 	// first is what was asked before all else.
-	first *task.StepRequest
+	first    *task.StepRequest
 	known    map[string]bool // what the journal held from the start
 	finished []task.FinishRequest
 	stopped  bool
