@@ -97,8 +97,8 @@ func TestCarriedRetries(t *testing.T) {
 func TestCarriedTimeout(t *testing.T) {
 	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
-		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 1500}))
-		n := r.start(r.deploy("\ntimeout: { after: { milliseconds: 100 } }"+billFlow), `{"order":"O-1"}`)
+		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 5000}))
+		n := r.start(r.deploy("\ntimeout: { after: { seconds: 2 } }"+billFlow), `{"order":"O-1"}`)
 		r.process().carry(n)
 		require.Equal(r, store.RunFailed, n.row().State)
 		require.Equal(r, flow.TypeTimeout, n.row().ErrorType)

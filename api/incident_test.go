@@ -50,7 +50,7 @@ func TestRevokeEverything(t *testing.T) {
 		took := time.Since(began)
 		var done api.Revoked
 		p.must(http.StatusOK, r, &done)
-		require.Less(t, took, time.Second)
+		p.soon(took)
 		require.NotContains(t, string(r.body), "s3cret-of-acme")
 		require.Len(t, done.Keys, 3)
 		require.Equal(t, []string{o.ids["connection"]}, done.Credentials)
@@ -135,8 +135,18 @@ func TestRevokeEverythingOfMany(t *testing.T) {
 		p.must(http.StatusOK, r, &done)
 		require.Len(t, done.Credentials, many)
 		require.Len(t, done.Sources, many)
-		require.Less(t, took, time.Second)
+		p.soon(took)
 	})
+}
+
+// soon requires that "revoke everything" took less than a second or, where the machine
+// is busy with other things, than twenty times of it for an organization that has nothing.
+func (p *platform) soon(took time.Duration) {
+	p.t.Helper()
+	empty := p.tenant("empty")
+	began := time.Now()
+	p.must(http.StatusOK, p.call("POST", "/v1/organizations/"+empty.org+"/revoke-everything", empty.all, ""), nil)
+	require.Less(p.t, took, max(time.Second, 20*time.Since(began)))
 }
 
 // TestRevokeEverythingIsEnded: the asking key is among what is revoked, so who
