@@ -31,7 +31,7 @@ func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.Step
 			return first, nil
 		}
 	}
-	if err := e.settle(ctx, req.Owner); err != nil {
+	if err := e.bring(ctx, req.Owner, (*runState).mustWrite, crash.StretchKept); err != nil {
 		return e.stopped(req.Owner.Run, err)
 	}
 	return first, nil
@@ -45,7 +45,7 @@ func (e *Executor) Ahead(ctx context.Context, req task.StepRequest) error {
 	_, err := shield(func() (task.StepResult, error) {
 		first, last, err := e.row(ctx, req, false, func() bool { return !e.asked(req.Owner.Run) })
 		if err == nil && !first.Stopped && !first.Slow && !last.Stopped && !e.asked(req.Owner.Run) {
-			err = e.settle(ctx, req.Owner)
+			err = e.bring(ctx, req.Owner, (*runState).mustWrite, crash.StretchKept)
 		}
 		return first, err
 	})
@@ -83,7 +83,7 @@ func (e *Executor) row(ctx context.Context, req task.StepRequest, alone bool, go
 		}
 		next := req.Next(len(first.Following), last)
 		if next.Effect != "" {
-			if err := e.record(ctx, req.Owner); err != nil {
+			if err := e.bring(ctx, req.Owner, (*runState).settles, crash.EffectKept); err != nil {
 				first, err = e.stopped(req.Owner.Run, err)
 				return first, first, err
 			}
@@ -98,34 +98,22 @@ func (e *Executor) row(ctx context.Context, req task.StepRequest, alone bool, go
 	return first, last, nil
 }
 
-// settle brings what the run's steps owe to the disk there.
-func (e *Executor) settle(ctx context.Context, o task.Owner) error {
+// bring commits what the run's steps owe to the disk, if it owes what is asked for.
+func (e *Executor) bring(ctx context.Context, o task.Owner, owes func(*runState) bool, kept crash.Point) error {
 	st, err := e.state(ctx, o, false)
-	if err != nil || !st.mustWrite() {
+	if err != nil || !owes(st) {
 		return err
 	}
 	if err := e.commit(ctx, st, store.RunCommit{}); err != nil {
 		return err
 	}
-	crash.At(crash.StretchKept)
+	crash.At(kept)
 	return nil
 }
 
-// record writes the outcomes of effects that only this process knows.
-func (e *Executor) record(ctx context.Context, o task.Owner) error {
-	st, err := e.state(ctx, o, false)
-	if err != nil {
-		return err
-	}
+// settles tells whether only this process knows the outcome of an effect.
+func (st *runState) settles() bool {
 	st.mu.Lock()
-	known := len(st.settled) > 0
-	st.mu.Unlock()
-	if !known {
-		return nil
-	}
-	if err := e.commit(ctx, st, store.RunCommit{}); err != nil {
-		return err
-	}
-	crash.At(crash.EffectKept)
-	return nil
+	defer st.mu.Unlock()
+	return len(st.settled) > 0
 }

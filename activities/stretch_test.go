@@ -33,6 +33,20 @@ func (n *run) inRow() task.StepRequest {
 	return q
 }
 
+// holds holds the n-th call of the process: at is closed once it is there, and it
+// goes on when on is.
+func (p *process) holds(n int) (at, on chan struct{}) {
+	at, on = make(chan struct{}), make(chan struct{})
+	calls := 0
+	p.plug.before = func() {
+		if calls++; calls == n {
+			close(at)
+			<-on
+		}
+	}
+	return at, on
+}
+
 // TestStretch: tasks in a row are performed, and the run is ended, with one answer.
 func TestStretch(t *testing.T) {
 	t.Parallel()
@@ -76,14 +90,7 @@ func keepsOutcomes(t *testing.T, perform func(*process, task.StepRequest) (task.
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		require.NoError(r, p.Prime(n.Run, n.event))
-		at, on := make(chan struct{}), make(chan struct{})
-		calls := 0
-		p.plug.before = func() {
-			if calls++; calls == 2 {
-				close(at)
-				<-on
-			}
-		}
+		at, on := p.holds(2)
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = perform(p, n.inRow()) })
 		<-at
@@ -187,14 +194,7 @@ func TestAheadIsJoined(t *testing.T) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		p.forgets = true
 		require.NoError(r, p.Prime(n.Run, n.event))
-		at, on := make(chan struct{}), make(chan struct{})
-		calls := 0
-		p.plug.before = func() {
-			if calls++; calls == 1 {
-				close(at)
-				<-on
-			}
-		}
+		at, on := p.holds(1)
 		var ahead, carrier sync.WaitGroup
 		ahead.Go(func() { _ = p.Ahead(r.Context(), n.inRow()) })
 		<-at

@@ -152,9 +152,8 @@ func (v *verifier) sum(f *os.File, id identity) ([sha256.Size]byte, error) {
 	return sum, nil
 }
 
-// unchanged tells whether the file is what it was. A link made to it or a change of
-// its mode shows as well, so that one that is not says nothing of the content yet:
-// the next start hashes it again.
+// unchanged tells whether the file is what it was. A new link to it or another mode
+// shows like another content does: the next start hashes it again, and tells them apart.
 func unchanged(f *os.File, id identity) error {
 	now, _, err := identify(f)
 	if err != nil {
