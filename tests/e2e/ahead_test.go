@@ -1,0 +1,35 @@
+package e2e
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+)
+
+// TestAQuietCellDoesNotWaitForTheEngine: an order is billed while the engine
+// stands still, and its run ends, with one bill, once that goes on.
+func TestAQuietCellDoesNotWaitForTheEngine(t *testing.T) {
+	t.Parallel()
+	for _, db := range databases() {
+		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t, append(db.env(t), "TENON_CELL_IDLE=0")...)
+			p.start(t)
+			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
+			s.accepted(t, "now", "before")
+			s.reach(t, 20*time.Second, "completed", 1)
+
+			engine := p.pid(t, "tenon-engine")
+			require.NoError(t, syscall.Kill(engine, syscall.SIGSTOP))
+			s.accepted(t, "now", "meanwhile")
+			eventually(t, 20*time.Second, "its bill is made", func() bool { return s.books.Stats().Bills == 2 })
+			require.NoError(t, syscall.Kill(engine, syscall.SIGCONT))
+			s.reach(t, time.Minute, "completed", 2)
+			s.bills(t, "before", "meanwhile")
+		})
+	}
+}
