@@ -48,6 +48,7 @@ SEED ?= 0
 DATABASE ?= .
 .PHONY: chaos
 chaos: build-examples ## Kill, stop and starve everything under load: EVENTS=10000 SEED=0 DATABASE=SQLite
+	@case '$(DATABASE)' in ''|SQLite|PostgreSQL) ;; *) echo 'DATABASE is SQLite or PostgreSQL; both when it is left out' >&2; exit 2 ;; esac
 	@./.ci/deps
 	go test -count=1 -timeout 6h -tags chaos -v -run '^(TestChaos|TestCrashPoints|TestAClockSetBack)$$/$(DATABASE)' ./tests/e2e -args -events $(EVENTS) -seed $(SEED)
 

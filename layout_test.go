@@ -23,6 +23,7 @@ var floors = map[string]int{
 // grounds orders the rooms of the ground floor.
 var grounds = map[string]int{
 	"schema": 0, "schema/crash": 0, "schema/audit": 1, "schema/seal": 1, "schema/token": 1, "schema/flow": 1, "schema/task": 1,
+	"schema/pack":  1,
 	"schema/place": 2, "schema/bell": 1, "schema/config": 2, "schema/keystore": 2, "schema/codec": 2, "schema/store": 2,
 }
 

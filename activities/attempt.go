@@ -1,12 +1,14 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/tenonhq/tenon/activities/internal/tokens"
 	"github.com/tenonhq/tenon/plugins/broker"
@@ -113,6 +115,10 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 	if a.broke != nil {
 		return nil, host.Abort(a.broke)
 	}
+	if err := a.kept(ctx); err != nil {
+		a.broke = err
+		return nil, host.Abort(err)
+	}
 	if a.safeOnly && !safe(r.Method) {
 		return nil, schema.Errorf(schema.CodeRefused, "the call was taken for one that changes nothing, and the request would change something")
 	}
@@ -164,6 +170,29 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 	return resp, nil
 }
 
+// kept waits until the run's row is committed. What was known before a wait that took
+// long is looked at again: the flow may be paused, the connection suspended or changed.
+func (a *attempt) kept(ctx context.Context) error {
+	if a.st == nil {
+		return nil
+	}
+	began := time.Now()
+	if err := a.st.await(ctx); err != nil {
+		return err
+	}
+	if time.Since(began) < staleAfter {
+		return nil
+	}
+	if err := a.e.going(ctx, a.st.run.Flow); err != nil || a.conn.row.ID == "" {
+		return ours(err)
+	}
+	now, err := a.e.cfg.Cell.Door().GetConnection(ctx, a.st.run.Namespace, a.conn.row.ID)
+	if err == nil && (now.State != a.conn.row.State || !bytes.Equal(now.SettingsSealed, a.conn.row.SettingsSealed)) {
+		err = schema.Errorf(schema.CodeUnavailable, "the connection was changed while the run was being written")
+	}
+	return ours(err)
+}
+
 // told is what the connector is told of a request that was not answered.
 func (a *attempt) told(err error) error {
 	if a.st == nil && a.denied == nil {
@@ -181,15 +210,15 @@ func (a *attempt) intend(ctx context.Context) error {
 	}
 	// The connector may have taken its time to get here.
 	if err := a.e.going(ctx, a.st.run.Flow); err != nil {
-		a.broke = err
-		return err
+		a.broke = ours(err)
+		return a.broke
 	}
 	if a.begun && a.can.harmless {
 		a.e.applied(a.st, a.conn, a.effect)
 	}
 	if err := a.e.intend(ctx, a.st, &a.effect); err != nil {
-		a.broke = err
-		return err
+		a.broke = ours(err)
+		return a.broke
 	}
 	crash.At(crash.IntentKept)
 	a.intended = true

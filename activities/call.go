@@ -23,6 +23,7 @@ const maxResponse = 4 << 20
 // call performs a call task: arguments, connector, output.
 func (e *Executor) call(ctx context.Context, s *scope) (task.Record, error) {
 	c := s.task.Call
+	conn := e.readEarly(ctx, s.st.run.Namespace, c.Connection)
 	if err := s.eval("args", s.entered, &c.With, false); err != nil {
 		return task.Record{}, err
 	}
@@ -30,7 +31,7 @@ func (e *Executor) call(ctx context.Context, s *scope) (task.Record, error) {
 	if err != nil || !ok {
 		return rec, err
 	}
-	out, failed, err := e.act(ctx, s, s.batch.Values["args"])
+	out, failed, err := e.act(ctx, s, conn, s.batch.Values["args"])
 	if err != nil {
 		return task.Record{}, err
 	}
@@ -45,14 +46,14 @@ func (e *Executor) call(ctx context.Context, s *scope) (task.Record, error) {
 	return rec, err
 }
 
-// act resolves the connection and runs the action, through the ledger when it
-// changes something.
-func (e *Executor) act(ctx context.Context, s *scope, args json.RawMessage) (json.RawMessage, *problem, error) {
+// act runs the action over the connection, through the ledger when it changes
+// something.
+func (e *Executor) act(ctx context.Context, s *scope, over *early, args json.RawMessage) (json.RawMessage, *problem, error) {
 	c := s.task.Call
 	if err := e.going(ctx, s.st.run.Flow); err != nil {
 		return nil, nil, err
 	}
-	conn, err := e.connection(ctx, s.st.run.Namespace, c.Connection)
+	conn, err := over.take(ctx)
 	if p := refusal(err); p != nil {
 		return nil, p, nil
 	} else if err != nil {

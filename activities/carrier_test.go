@@ -26,11 +26,12 @@ func (p *process) carry(n *run) {
 	env.SetTestTimeout(2 * patience)
 	workflows.Register(env, p.Executor)
 	env.RegisterActivityWithOptions(p.Step, activity.RegisterOptions{Name: task.Step})
+	env.RegisterActivityWithOptions(p.Stretches, activity.RegisterOptions{Name: task.Stretches})
 	env.RegisterActivityWithOptions(p.Finish, activity.RegisterOptions{Name: task.Finish})
 	env.RegisterActivityWithOptions(p.Recall, activity.RegisterOptions{Name: task.Recall})
 	recall := n.Epoch > 1
 	if !recall {
-		require.NoError(p.rig, p.Prime(n.Run, n.event))
+		require.NoError(p.rig, p.Prime(n.Run, n.event, nil))
 	}
 	env.ExecuteWorkflow(task.Carrier, task.CarrierInput{
 		Organization: p.rig.org, Carrier: n.Carrier, Interpreter: task.InterpreterVersion,

@@ -31,7 +31,7 @@ func (e *Executor) connection(ctx context.Context, namespace, name string) (conn
 	}
 	row, err := e.cfg.Cell.Door().GetConnection(ctx, namespace, name)
 	if err != nil {
-		return connection{}, err
+		return connection{}, ours(err)
 	}
 	if row.State != store.ConnectionActive {
 		return connection{}, schema.Errorf(schema.CodeRefused, "connection %s is %s", row.ID, row.State).
@@ -123,9 +123,18 @@ func (a *attempt) closed(err error) error {
 	switch schema.CodeOf(err) { // The others are this side's.
 	case schema.CodeRefused, schema.CodeNotFound, schema.CodeInvalid:
 	default:
-		a.broke = err
+		a.broke = ours(err)
 	}
 	return err
+}
+
+// ours keeps a time that ran out on this side, such as that for a database which does
+// not answer, from being told to the flow as the call's.
+func ours(err error) error {
+	if schema.CodeOf(err) != schema.CodeTimeout {
+		return err
+	}
+	return schema.Errorf(schema.CodeUnavailable, "the cell could not read or write in time: %w", err)
 }
 
 // open opens a version of a connection's credential. One that does not open, or

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -48,7 +47,7 @@ func (e *Executor) quiet(ctx context.Context, st *runState) error {
 	late := time.NewTimer(task.LocalPatience)
 	defer late.Stop()
 	for _, ef := range st.begun() {
-		live := e.lanes.busy(lane(st.run.ID, strings.TrimRight(ef.Key, other)))
+		live := e.lanes.busy(lane(st.run.ID, ef.Key))
 		if live == nil {
 			continue
 		}
@@ -85,7 +84,7 @@ func (e *Executor) finish(ctx context.Context, st *runState, req task.FinishRequ
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "a run's result does not encode: %w", err)
 	}
-	end.ResultSealed = e.cfg.Data.Seal(place.Run(e.cfg.Organization, st.run.ID), plain)
+	end.ResultSealed = e.seal(place.Run(e.cfg.Organization, st.run.ID), plain)
 	end.At = e.now()
 	c := store.RunCommit{End: &end}
 	for _, ef := range st.begun() {
@@ -143,10 +142,26 @@ func (e *Executor) result(ctx context.Context, st *runState, req task.FinishRequ
 	case len(output) > maxValue:
 		rec = faulted(s.req, problem{Type: flow.TypeRuntime, Title: "Too large", Detail: tooLarge})
 	default:
-		return config.Result{Output: output}, store.RunEnd{State: store.RunCompleted}, nil
+		result := config.Result{Output: output}
+		if s.left == valueRaw && len(output) >= worthNaming && st.journalled(req.Output) {
+			result = config.Result{From: string(req.Output)}
+		}
+		return result, store.RunEnd{State: store.RunCompleted}, nil
 	}
 	f := rec.Result.Fault
 	return config.Result{Error: rec.Values[f.Ref]}, store.RunEnd{State: store.RunFailed, ErrorType: publicType(f.Type)}, nil
+}
+
+// journalled tells whether a value is one of a step's that the journal has.
+func (st *runState) journalled(ref task.Ref) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, rec := range st.records {
+		if _, ok := rec.Values[ref]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 func failure(st *runState, f task.Fault) (config.Result, store.RunEnd, error) {

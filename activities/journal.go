@@ -1,20 +1,40 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/place"
+	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
 )
 
-func (e *Executor) openRecord(run string, s store.Step) (task.Record, error) {
-	plain, err := e.cfg.Data.Open(place.Step(e.cfg.Organization, run, s.Key), s.RecordSealed)
+// worthNaming is from how many bytes on a value is not written again where its name
+// does.
+const worthNaming = 64
+
+// seal packs a value of a run and seals it; unseal undoes that.
+func (e *Executor) seal(at seal.Place, plain []byte) []byte {
+	return e.cfg.Data.Seal(at, pack.Pack(plain))
+}
+
+func (e *Executor) unseal(at seal.Place, sealed []byte) ([]byte, error) {
+	packed, err := e.cfg.Data.Open(at, sealed)
+	if err != nil {
+		return nil, err
+	}
+	return pack.Unpack(packed)
+}
+
+// openRecord opens a step's record; output tells the output of an effect of the run.
+func (e *Executor) openRecord(run string, s store.Step, output func(effect string) (json.RawMessage, error)) (task.Record, error) {
+	plain, err := e.unseal(place.Step(e.cfg.Organization, run, s.Key), s.RecordSealed)
 	if err != nil {
 		return task.Record{}, err
 	}
@@ -22,7 +42,7 @@ func (e *Executor) openRecord(run string, s store.Step) (task.Record, error) {
 	if err := json.Unmarshal(plain, &rec); err != nil {
 		return task.Record{}, schema.Errorf(schema.CodeInternal, "a journalled step does not parse: %w", err)
 	}
-	return rec, nil
+	return rec, rec.Fill(output)
 }
 
 // journal takes a step's record into memory and queues its row for the run's
@@ -30,7 +50,8 @@ func (e *Executor) openRecord(run string, s store.Step) (task.Record, error) {
 // the database no later than the intent of the effect that follows from it.
 // With owed the record is told only when it is durable.
 func (e *Executor) journal(st *runState, req task.StepRequest, kind string, started time.Time, rec task.Record, owed bool) error {
-	plain, err := json.Marshal(rec)
+	rec.From = st.ledgered(req.Effect, rec.Values)
+	plain, err := json.Marshal(rec.Kept())
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "a step's record does not encode: %w", err)
 	}
@@ -44,7 +65,7 @@ func (e *Executor) journal(st *runState, req task.StepRequest, kind string, star
 	row := store.Step{
 		Run: st.run.ID, Key: req.Key, Pointer: req.Pointer, Kind: kind, Phase: string(req.Phase), State: state,
 		StartedAt: started, EndedAt: e.now(),
-		RecordSealed: e.cfg.Data.Seal(place.Step(e.cfg.Organization, st.run.ID, req.Key), plain),
+		RecordSealed: e.seal(place.Step(e.cfg.Organization, st.run.ID, req.Key), plain),
 	}
 	st.mu.Lock()
 	st.pending = append(st.pending, row)
@@ -52,6 +73,29 @@ func (e *Executor) journal(st *runState, req task.StepRequest, kind string, star
 	st.mu.Unlock()
 	st.keep(req.Key, rec)
 	return nil
+}
+
+// ledgered finds those of a step's values that are the output of its effect. The
+// outcome is in the ledger no later than the step is in the journal: what is settled
+// is written with what is pending.
+func (st *runState) ledgered(effect string, values map[task.Ref]json.RawMessage) (from map[task.Ref]string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	effect = askedAs(effect)
+	done, ok := st.done[effect]
+	if !ok {
+		return nil
+	}
+	delete(st.done, effect)
+	for ref, v := range values {
+		if len(v) >= worthNaming && bytes.Equal(v, done.output) {
+			if from == nil {
+				from = make(map[task.Ref]string, 1)
+			}
+			from[ref] = done.key
+		}
+	}
+	return from
 }
 
 // commit writes what is pending of the run, and c with it, in one transaction
@@ -84,6 +128,9 @@ func begins(effects []store.Effect) bool {
 }
 
 func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) error {
+	if err := st.await(ctx); err != nil {
+		return err
+	}
 	st.commits.Lock()
 	defer st.commits.Unlock()
 	if st.dead || st.ending && c.End == nil && begins(c.Effects) {
@@ -128,7 +175,7 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 		st.effects[ef.Key] = ef
 		if ef.State != store.EffectIntent {
 			// What the call came to is on the disk: no other owner needs it from here.
-			e.lanes.take(lane(st.run.ID, strings.TrimRight(ef.Key, other)))
+			e.lanes.take(lane(st.run.ID, ef.Key))
 		}
 	}
 	return nil

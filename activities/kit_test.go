@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/flow"
+	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -348,14 +350,55 @@ func (n *run) effects() []store.Effect {
 	return effects
 }
 
-// result is how the run ended.
+// result is how the run ended, with what it names of the journal and that of the ledger.
 func (n *run) result() config.Result {
 	n.rig.Helper()
-	plain, err := n.rig.data.Open(place.Run(n.rig.org, n.ID), n.row().ResultSealed)
-	require.NoError(n.rig, err)
 	var out config.Result
-	require.NoError(n.rig, json.Unmarshal(plain, &out))
+	n.open(place.Run(n.rig.org, n.ID), n.row().ResultSealed, &out)
+	if out.From == "" {
+		return out
+	}
+	require.Empty(n.rig, out.Output)
+	for _, rec := range n.records() {
+		if v, ok := rec.Values[task.Ref(out.From)]; ok {
+			out.Output = v
+		}
+	}
+	require.NotEmpty(n.rig, out.Output, "the journal has %s", out.From)
 	return out
+}
+
+// records are the journal's, by their steps, whole.
+func (n *run) records() map[string]task.Record {
+	n.rig.Helper()
+	steps, err := n.rig.cell.Work().ListSteps(n.rig.Context(), n.ID)
+	require.NoError(n.rig, err)
+	effects, out := n.effects(), map[string]task.Record{}
+	for _, s := range steps {
+		var rec task.Record
+		n.open(place.Step(n.rig.org, n.ID, s.Key), s.RecordSealed, &rec)
+		for ref := range rec.From {
+			require.NotContains(n.rig, rec.Values, ref)
+		}
+		require.NoError(n.rig, rec.Fill(func(key string) (json.RawMessage, error) {
+			i := slices.IndexFunc(effects, func(ef store.Effect) bool { return ef.Key == key })
+			require.GreaterOrEqual(n.rig, i, 0, "the ledger has %s", key)
+			var o struct{ Output json.RawMessage }
+			n.open(place.Effect(n.rig.org, effects[i].ID), effects[i].OutcomeSealed, &o)
+			return o.Output, nil
+		}))
+		out[s.Key] = rec
+	}
+	return out
+}
+
+func (n *run) open(at seal.Place, sealed []byte, into any) {
+	n.rig.Helper()
+	plain, err := n.rig.data.Open(at, sealed)
+	require.NoError(n.rig, err)
+	plain, err = pack.Unpack(plain)
+	require.NoError(n.rig, err)
+	require.NoError(n.rig, json.Unmarshal(plain, into))
 }
 
 // step asks as a regular activity, local as a local one.

@@ -27,7 +27,8 @@ type remains struct {
 // maxRemains bounds what is kept for owners that may never ask.
 const maxRemains = 256
 
-func lane(run, effect string) string { return run + "\x00" + effect }
+// lane names the lane of an effect, and of those that were asked for in its place.
+func lane(run, effect string) string { return run + "\x00" + askedAs(effect) }
 
 // enter waits for the lane; leave must be called.
 func (l *lanes) enter(ctx context.Context, key string) (leave func(), err error) {

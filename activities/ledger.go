@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"strings"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
@@ -24,6 +25,10 @@ const maxRepeats = 12
 // other marks the key of an effect that was asked for in the place of another
 // one, which is settled.
 const other = "'"
+
+// askedAs is what all effects of one place have in common, whatever their keys. A
+// task's own name may end like the key of one in another's place.
+func askedAs(effect string) string { return strings.TrimRight(effect, other) }
 
 // outcome is what the ledger keeps of a settled effect, sealed.
 type outcome struct {
@@ -156,17 +161,37 @@ func (e *Executor) settleEffect(st *runState, ef store.Effect, state string, o o
 		return schema.Errorf(schema.CodeInternal, "an effect's outcome does not encode: %w", err)
 	}
 	ef.State, ef.UpdatedAt = state, e.now()
-	ef.OutcomeSealed = e.cfg.Data.Seal(place.Effect(e.cfg.Organization, ef.ID), plain)
+	ef.OutcomeSealed = e.seal(place.Effect(e.cfg.Organization, ef.ID), plain)
 	st.mu.Lock()
 	st.settled = append(st.settled, ef)
 	st.effects[ef.Key] = ef
+	// What is done stays as it is; what a person or a policy resolved is not relied on.
+	if state == store.EffectDone {
+		st.done[askedAs(ef.Key)] = outputOf{ef.Key, o.Output}
+	}
 	st.mu.Unlock()
 	return nil
 }
 
+// outputs tells the output of one of the run's effects, by its key.
+func (e *Executor) outputs(effects []store.Effect) func(string) (json.RawMessage, error) {
+	places := make(map[string]int, len(effects))
+	for i, ef := range effects {
+		places[ef.Key] = i
+	}
+	return func(key string) (json.RawMessage, error) {
+		i, ok := places[key]
+		if !ok {
+			return nil, schema.Errorf(schema.CodeInternal, "a journalled step names an effect that is not in the ledger")
+		}
+		o, err := e.openOutcome(effects[i])
+		return o.Output, err
+	}
+}
+
 func (e *Executor) openOutcome(ef store.Effect) (outcome, error) {
 	var o outcome
-	plain, err := e.cfg.Data.Open(place.Effect(e.cfg.Organization, ef.ID), ef.OutcomeSealed)
+	plain, err := e.unseal(place.Effect(e.cfg.Organization, ef.ID), ef.OutcomeSealed)
 	if err != nil {
 		// Not the run's own fault: a flow that went on would ask for the next
 		// effect as if this one had not happened.
@@ -219,6 +244,6 @@ func (e *Executor) Resolve(ef *store.Effect, decided string, output json.RawMess
 		return schema.Errorf(schema.CodeInternal, "an effect's outcome does not encode: %w", err)
 	}
 	ef.UpdatedAt = e.now()
-	ef.OutcomeSealed = e.cfg.Data.Seal(place.Effect(e.cfg.Organization, ef.ID), plain)
+	ef.OutcomeSealed = e.seal(place.Effect(e.cfg.Organization, ef.ID), plain)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	connectorhttp "github.com/tenonhq/tenon/connectors/http"
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
 	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema/flow"
@@ -389,7 +390,7 @@ func TestInputIsTheBody(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, storetest.SQLite(t), ledger.Keys)
 	n, p := r.start(r.deploy("\ndo:\n  - set: { set: { got: '${ . }' } }\n"), `"text"`), r.process()
-	require.NoError(t, p.Prime(n.Run, n.event))
+	require.NoError(t, p.Prime(n.Run, n.event, nil))
 	out := p.done(n.plain("/do/0/set", task.PhaseWhole, "")).Output
 	require.JSONEq(t, `{"got":"text"}`, p.value(n, out))
 }
@@ -410,4 +411,27 @@ func TestHandoverBeforeCommit(t *testing.T) {
 	require.Nil(t, p.done(next.whole(billTask)).Fault)
 	require.EqualValues(t, 1, r.book.Stats().Creations)
 	require.Equal(t, store.EffectDone, next.effects()[0].State)
+}
+
+// TestEndedBeforeItsIntent: a connector that ends while the intent of its call is being
+// written leaves nobody in doubt, and is nothing that the flow is told of: the call
+// is made again.
+func TestEndedBeforeItsIntent(t *testing.T) {
+	t.Parallel()
+	each(t, ledger.None, func(r *rig) {
+		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
+		p.plug.action = func(ctx context.Context, call *sdk.Call) (any, error) {
+			ended, end := context.WithCancel(ctx)
+			end()
+			return connectorhttp.Connector().Actions["request"](ended, call)
+		}
+		_, err := p.step(n.whole(billTask))
+		require.Error(r, err)
+		require.Zero(r, r.book.Stats().Creations)
+		p.plug.action = nil
+		res, err := p.step(n.whole(billTask))
+		require.NoError(r, err)
+		require.Nil(r, res.Fault)
+		require.EqualValues(r, 1, r.book.Stats().Creations)
+	})
 }

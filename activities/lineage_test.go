@@ -50,7 +50,7 @@ func TestReplays(t *testing.T) {
 		require.Equal(r, 1, r.book.Stats().Bills)
 
 		same := n.replayed(true)
-		require.NoError(r, p.Prime(same.Run, same.event))
+		require.NoError(r, p.Prime(same.Run, same.event, nil))
 		require.Nil(r, p.done(same.whole(billTask)).Fault)
 		again := same.replayed(true)
 		require.Nil(r, p.done(again.taken().whole(billTask)).Fault)
@@ -58,12 +58,12 @@ func TestReplays(t *testing.T) {
 		require.EqualValues(r, 1, r.book.Stats().Creations)
 
 		other := n.replayed(false)
-		require.NoError(r, p.Prime(other.Run, other.event))
+		require.NoError(r, p.Prime(other.Run, other.event, nil))
 		require.Nil(r, p.done(other.whole(billTask)).Fault)
 		require.EqualValues(r, 2, r.book.Stats().Creations)
 		require.NotEqual(r, n.effects()[0].IdempotencyKey, other.effects()[0].IdempotencyKey)
 		once := other.replayed(true)
-		require.NoError(r, p.Prime(once.Run, once.event))
+		require.NoError(r, p.Prime(once.Run, once.event, nil))
 		require.Nil(r, p.done(once.whole(billTask)).Fault)
 		require.EqualValues(r, 2, r.book.Stats().Creations)
 	})
@@ -89,7 +89,7 @@ func TestReplaysOfWhatIsNotKnown(t *testing.T) {
 				End: &store.RunEnd{State: store.RunCanceled, At: time.Now()},
 			}))
 			same := n.replayed(true)
-			require.NoError(r, p.Prime(same.Run, same.event))
+			require.NoError(r, p.Prime(same.Run, same.event, nil))
 			out := p.done(same.whole(billTask))
 			require.Equal(r, before+want, r.book.Stats().Creations, state)
 			require.Equal(r, want == 0, out.Stopped, state)

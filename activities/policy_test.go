@@ -9,6 +9,7 @@ import (
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
@@ -48,6 +49,8 @@ func (n *run) settled() outcome {
 	effects := n.effects()
 	require.Len(n.rig, effects, 1)
 	plain, err := n.rig.data.Open(place.Effect(n.rig.org, effects[0].ID), effects[0].OutcomeSealed)
+	require.NoError(n.rig, err)
+	plain, err = pack.Unpack(plain)
 	require.NoError(n.rig, err)
 	var o outcome
 	require.NoError(n.rig, json.Unmarshal(plain, &o))
@@ -203,7 +206,7 @@ func TestReplayOfAPolicy(t *testing.T) {
 		require.Equal(r, 1, r.book.Stats().Bills)
 		r.decided(config.UncertainAsk, "")
 		same := n.replayed(true)
-		require.NoError(r, p.Prime(same.Run, same.event))
+		require.NoError(r, p.Prime(same.Run, same.event, nil))
 		require.True(r, p.done(same.whole(billTask)).Stopped)
 		require.Equal(r, store.RunUncertain, same.row().State)
 		require.EqualValues(r, 1, r.book.Stats().Creations)

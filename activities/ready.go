@@ -55,7 +55,7 @@ func (e *Executor) Refuse(ctx context.Context, run store.Run, cause error) error
 		Run:    run.ID, Carrier: run.Carrier, Epoch: run.Epoch,
 		End: &store.RunEnd{
 			State: store.RunFailed, ErrorType: p.Type, At: e.now(),
-			ResultSealed: e.cfg.Data.Seal(place.Run(e.cfg.Organization, run.ID), plain),
+			ResultSealed: e.seal(place.Run(e.cfg.Organization, run.ID), plain),
 		},
 		Audit: []store.AuditDraft{{Actor: run.ID, Action: "run." + store.RunFailed, Target: run.ID, Namespace: run.Namespace}},
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -32,6 +33,10 @@ type runState struct {
 	// dead: this process has dropped the state; it writes no more. ending: the
 	// run is being ended; no call may begin any more.
 	dead, ending bool
+	// kept is closed when the run's row is committed, or the state dead; nil: it is.
+	kept <-chan struct{}
+	// there: it is known to be.
+	there atomic.Bool
 
 	mu      sync.Mutex
 	run     store.Run
@@ -39,6 +44,9 @@ type runState struct {
 	values  map[task.Ref]json.RawMessage
 	records map[string]task.Record
 	effects map[string]store.Effect
+	// done are the outputs of effects that this process has settled and not journalled
+	// yet, by the effect that their step asked for.
+	done map[string]outputOf
 	// lineage is set for a replay with the same effects.
 	lineage *lineage
 	pending []store.Step
@@ -61,20 +69,29 @@ type runState struct {
 	owes bool
 }
 
+// outputOf is the output of the effect that the ledger has under the key.
+type outputOf struct {
+	key    string
+	output json.RawMessage
+}
+
 func newRunState(run store.Run, p *plan, input json.RawMessage) *runState {
 	return &runState{
 		run: run, plan: p, bytes: len(input),
 		values:  map[task.Ref]json.RawMessage{task.RunInput: input},
 		records: make(map[string]task.Record),
 		effects: make(map[string]store.Effect),
+		done:    make(map[string]outputOf),
 		lists:   make(map[task.Ref][]json.RawMessage),
 		repeats: make(map[string]int),
 	}
 }
 
 // Prime makes a fresh run known from what the relay holds already, so that its
-// first step reads nothing. The run's row must be committed.
-func (e *Executor) Prime(run store.Run, event store.Event) error {
+// first step reads nothing. The run's row is committed when kept is closed, or, if that
+// is nil, already: until then its steps are worked on, but nothing of them is written,
+// and no request leaves. A run whose row could not be committed is forgotten before.
+func (e *Executor) Prime(run store.Run, event store.Event, kept <-chan struct{}) error {
 	p, err := e.plan(run.Digest)
 	if err != nil {
 		return err
@@ -91,14 +108,33 @@ func (e *Executor) Prime(run store.Run, event store.Event) error {
 	defer e.mu.Unlock()
 	if _, ok := e.runs[run.ID]; !ok {
 		st := newRunState(run, p, input)
-		st.lineage = before
+		st.lineage, st.kept = before, kept
 		e.runs[run.ID] = st
 	}
 	return nil
 }
 
+// await waits until the run's row is committed.
+func (st *runState) await(ctx context.Context) error {
+	if st.kept == nil || st.there.Load() {
+		return nil
+	}
+	select {
+	case <-st.kept:
+	case <-ctx.Done():
+		return schema.Errorf(schema.CodeUnavailable, "the run could not be written in time: %w", ctx.Err())
+	}
+	st.commits.Lock()
+	defer st.commits.Unlock()
+	if st.dead {
+		return errStopped
+	}
+	st.there.Store(true)
+	return nil
+}
+
 func (e *Executor) input(event store.Event) (json.RawMessage, error) {
-	plain, err := e.cfg.Data.Open(place.Event(e.cfg.Organization, event.ID), event.PayloadSealed)
+	plain, err := e.unseal(place.Event(e.cfg.Organization, event.ID), event.PayloadSealed)
 	if err != nil {
 		return nil, err
 	}
@@ -196,8 +232,9 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 		return nil, err
 	}
 	st.running, st.waiting = run.State == store.RunRunning, run.State == store.RunWaiting
+	outputs := e.outputs(effects)
 	for _, s := range steps {
-		rec, err := e.openRecord(run.ID, s)
+		rec, err := e.openRecord(run.ID, s, outputs)
 		if err != nil {
 			return nil, err
 		}
@@ -222,6 +259,13 @@ func (e *Executor) Forget(run string) {
 // returns, nothing that was held is being written any more, so that what is read
 // next is current.
 func (e *Executor) Leave(run string) {
+	e.Abandon(run)
+	e.cfg.Ended(run)
+}
+
+// Abandon is Leave for a run that was primed and could not be committed: nobody is told,
+// since nobody knows of it.
+func (e *Executor) Abandon(run string) {
 	e.mu.Lock()
 	st := e.runs[run]
 	delete(e.runs, run)
@@ -231,7 +275,6 @@ func (e *Executor) Leave(run string) {
 		st.dead = true
 		st.commits.Unlock()
 	}
-	e.cfg.Ended(run)
 }
 
 // keep takes a record into memory.

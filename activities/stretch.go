@@ -39,8 +39,8 @@ func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.Step
 
 // Ahead performs what the carrier of a run that is held will ask for first, until it
 // asks: its answers are then there, or it joins what is being performed. The run's
-// row must be committed with the carrier as its owner, so that all is done in that
-// one's name, and what becomes of it when either dies is no other than of its steps.
+// row has the carrier as its owner, once it is committed (see [Executor.Prime]), so that
+// all is done in that one's name, and what becomes of it when either dies is no other than of its steps.
 func (e *Executor) Ahead(ctx context.Context, req task.StepRequest) error {
 	_, err := shield(func() (task.StepResult, error) {
 		first, last, err := e.row(ctx, req, false, func() bool { return !e.asked(req.Owner.Run) })

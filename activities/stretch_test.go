@@ -89,7 +89,7 @@ func TestStretchKeepsOutcomes(t *testing.T) {
 func keepsOutcomes(t *testing.T, perform func(*process, task.StepRequest) (task.StepResult, error)) {
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
-		require.NoError(r, p.Prime(n.Run, n.event))
+		require.NoError(r, p.Prime(n.Run, n.event, nil))
 		at, on := p.holds(2)
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = perform(p, n.inRow()) })
@@ -162,7 +162,7 @@ func TestAhead(t *testing.T) {
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		p.forgets = true
-		require.NoError(r, p.Prime(n.Run, n.event))
+		require.NoError(r, p.Prime(n.Run, n.event, nil))
 		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
 		require.EqualValues(r, 2, r.book.Stats().Creations)
 		require.Equal(r, store.RunRunning, n.row().State)
@@ -193,7 +193,7 @@ func TestAheadIsJoined(t *testing.T) {
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		p.forgets = true
-		require.NoError(r, p.Prime(n.Run, n.event))
+		require.NoError(r, p.Prime(n.Run, n.event, nil))
 		at, on := p.holds(1)
 		var ahead, carrier sync.WaitGroup
 		ahead.Go(func() { _ = p.Ahead(r.Context(), n.inRow()) })
@@ -217,7 +217,7 @@ func TestAheadOfAnotherCarrier(t *testing.T) {
 	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
-		require.NoError(r, p.Prime(n.Run, n.event))
+		require.NoError(r, p.Prime(n.Run, n.event, nil))
 		n.taken()
 		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
 		require.Zero(r, r.book.Stats().Creations)

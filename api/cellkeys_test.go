@@ -96,7 +96,10 @@ func TestDataKeyIsReplacedOnline(t *testing.T) {
 			return err == nil && len(retired) == 1 && retired[0].Clean
 		}, 20*time.Second, 5*time.Millisecond)
 		to := keystore.Publics{Root: p.root.Public(), API: p.private.Public()}
-		require.NoError(t, p.keys.Update(t.Context(), o.org, func(e *keystore.Entry) error { return e.Destroy(nil, to, p.root) }))
+		require.NoError(t, p.keys.Update(t.Context(), o.org, func(e *keystore.Entry) error {
+			retiring, pairs := e.Retiring()
+			return e.Destroy(append(retiring, pairs...), nil, to, p.root)
+		}))
 		p.must(http.StatusOK, p.call("GET", "/v1/connections/"+connection, o.bound, ""), nil)
 		p.must(http.StatusOK, p.call("GET", "/v1/flows/"+flow+"/versions/1", o.bound, ""), nil)
 		p.must(http.StatusOK, p.call("GET", "/v1/audit", o.all, ""), nil)

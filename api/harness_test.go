@@ -166,8 +166,8 @@ func newPlatformOn(t *testing.T, dir string, backend storetest.Backend, change .
 		}
 		require.NoError(t, p.control.Close())
 	})
-	issued, err := api.IssueAdministratorKey(ctx, p.control)
-	require.NoError(t, err)
+	issued := api.NewAdministratorKey()
+	require.NoError(t, api.IssueAdministratorKey(ctx, p.control, issued))
 	p.admin = string(issued.Reveal())
 	return p
 }

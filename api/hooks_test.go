@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -218,7 +220,10 @@ func TestNoRoom(t *testing.T) {
 	}
 	var first, again struct{ Event string }
 	p.must(http.StatusAccepted, send("msg_1", `{"a":1}`), &first)
-	large, n := `"`+strings.Repeat("x", 500_000)+`"`, 0
+	noise := make([]byte, 400_000) // What is kept is compressed first.
+	_, err := rand.Read(noise)
+	require.NoError(t, err)
+	large, n := `"`+base64.StdEncoding.EncodeToString(noise)+`"`, 0
 	require.Eventually(t, func() bool {
 		n++
 		return send(fmt.Sprintf("msg_large_%d", n), large).status == http.StatusInsufficientStorage

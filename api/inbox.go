@@ -48,7 +48,7 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if full := c.cell.room.Check(ctx); full != nil {
 		return s.repeated(ctx, c, event, full)
 	}
-	if event.PayloadSealed, err = c.cell.sealJSON(place.Event(c.org, event.ID), in.payload); err != nil {
+	if event.PayloadSealed, err = c.cell.sealPacked(place.Event(c.org, event.ID), in.payload); err != nil {
 		return "", nil, err
 	}
 	draft, err := s.audit(c, "event.accept", event.ID, map[string]any{"kind": in.kind, "flow": in.flow.ID, "version": in.flow.Latest})

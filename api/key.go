@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"
+	"errors"
 	"strings"
 	"time"
 
@@ -86,19 +87,34 @@ func usable(stored *store.Key, id string, secret []byte, now time.Time) bool {
 		(stored.ExpiresAt == nil || now.Before(*stored.ExpiresAt))
 }
 
-// IssueAdministratorKey makes a platform key: it makes organizations and
-// keys, and sees nothing that is theirs. The text is not kept anywhere.
-func IssueAdministratorKey(ctx context.Context, control *store.Control) (schema.Secret, error) {
-	id, text, hash := newKey()
+// NewAdministratorKey makes the text of a platform key: it makes organizations and
+// keys, and sees nothing that is theirs. It is good for nothing before
+// [IssueAdministratorKey] has it, so that it can be put where it is not lost.
+func NewAdministratorKey() schema.Secret {
+	_, text, _ := newKey()
+	return text
+}
+
+// IssueAdministratorKey makes the key valid. Repeated, it changes nothing.
+func IssueAdministratorKey(ctx context.Context, control *store.Control, key schema.Secret) error {
+	id, secret, ok := parseKey(string(key.Reveal()))
+	if !ok {
+		return schema.Errorf(schema.CodeInvalid, "this is not the text of a key")
+	}
+	defer clear(secret)
+	hash := hashKey(id, secret)
 	err := control.CreateKey(ctx, store.Key{
 		ID: id, Name: "administrator", Hash: hash, Permissions: []string{"*"},
 		CreatedAt: time.Now().UTC(), CreatedBy: actorSystem,
 	}, store.AuditDraft{Actor: actorSystem, Action: "key.create", Target: id})
-	if err != nil {
-		text.Wipe()
-		return schema.Secret{}, err
+	if schema.CodeOf(err) != schema.CodeConflict {
+		return err
 	}
-	return text, nil
+	issued, found := control.GetKey(ctx, id)
+	if found == nil && subtle.ConstantTimeCompare(issued.Hash, hash) == 1 {
+		return nil
+	}
+	return errors.Join(err, found)
 }
 
 // actorSystem acts when no caller does: at first start.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -61,22 +62,47 @@ func (s *Server) audit(c *caller, action, target string, detail map[string]any) 
 
 // sealJSON seals a value for its place.
 func (c *cell) sealJSON(at seal.Place, value any) ([]byte, error) {
-	plain, err := json.Marshal(value)
+	plain, err := encodeJSON(value)
 	if err != nil {
-		return nil, schema.Errorf(schema.CodeInternal, "a value cannot be written: %w", err)
+		return nil, err
 	}
 	defer clear(plain)
 	return c.keys.Seal(at, plain), nil
 }
 
-// openJSON opens what sealJSON sealed.
+// sealPacked is sealJSON for payloads, which are compressed first.
+func (c *cell) sealPacked(at seal.Place, value any) ([]byte, error) {
+	plain, err := encodeJSON(value)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	packed := pack.Pack(plain)
+	defer clear(packed)
+	return c.keys.Seal(at, packed), nil
+}
+
+func encodeJSON(value any) ([]byte, error) {
+	plain, err := json.Marshal(value)
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeInternal, "a value cannot be written: %w", err)
+	}
+	return plain, nil
+}
+
+// openJSON opens what sealJSON or sealPacked sealed.
 func (c *cell) openJSON(at seal.Place, sealed []byte, value any) error {
 	plain, err := c.keys.Open(at, sealed)
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "a stored value does not open: %w", err)
 	}
 	defer clear(plain)
-	if err := json.Unmarshal(plain, value); err != nil {
+	text, err := pack.Unpack(plain)
+	if err != nil {
+		return schema.Errorf(schema.CodeInternal, "a stored value does not unpack: %w", err)
+	}
+	defer clear(text)
+	if err := json.Unmarshal(text, value); err != nil {
 		return schema.Errorf(schema.CodeInternal, "a stored value cannot be read")
 	}
 	return nil

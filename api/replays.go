@@ -177,7 +177,7 @@ func (s *Server) replay(ctx context.Context, c *caller, of store.Event, how How,
 	if err := c.cell.openJSON(place.Event(c.org, of.ID), of.PayloadSealed, &payload); err != nil {
 		return "", err
 	}
-	if next.PayloadSealed, err = c.cell.sealJSON(place.Event(c.org, next.ID), payload); err != nil {
+	if next.PayloadSealed, err = c.cell.sealPacked(place.Event(c.org, next.ID), payload); err != nil {
 		return "", err
 	}
 	draft, err := s.audit(c, "event.replay", next.ID, map[string]any{"of": of.ID, "effects": how.Effects, "version": next.FlowVersion})

@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/place"
@@ -118,24 +120,10 @@ func (s *Server) getRun(ctx context.Context, c *caller, in *RunPath) (*Output[Ru
 		return nil, c.gone(ctx, in.Run, err)
 	}
 	shown := RunDetail{Run: showRun(row), Steps: []Step{}, Effects: []Effect{}, Engine: s.engineLink(c.org, row.ID)}
-	if len(row.ResultSealed) > 0 {
-		var result config.Result
-		if err := c.cell.openJSON(place.Run(c.org, row.ID), row.ResultSealed, &result); err != nil {
-			return nil, err
-		}
-		shown.Output, shown.Error = result.Output, result.Error
-	}
+	// Steps before effects: what a step names is there when the step is.
 	steps, err := c.cell.Work().ListSteps(ctx, row.ID)
 	if err != nil {
 		return nil, err
-	}
-	names := c.names(ctx, row)
-	for _, step := range steps {
-		one, err := c.showStep(step, names)
-		if err != nil {
-			return nil, err
-		}
-		shown.Steps = append(shown.Steps, one)
 	}
 	effects, err := c.cell.Work().ListEffects(ctx, row.ID)
 	if err != nil {
@@ -147,6 +135,33 @@ func (s *Server) getRun(ctx context.Context, c *caller, in *RunPath) (*Output[Ru
 			return nil, err
 		}
 		shown.Effects = append(shown.Effects, one)
+	}
+	names, values := c.names(ctx, row), map[task.Ref]json.RawMessage{}
+	ledger := make(map[string]json.RawMessage, len(shown.Effects))
+	for _, e := range shown.Effects {
+		ledger[e.Step] = e.Outcome
+	}
+	for _, step := range steps {
+		record, err := c.record(step, ledger)
+		if err != nil {
+			return nil, c.removed(ctx, row, err)
+		}
+		maps.Copy(values, record.Values)
+		shown.Steps = append(shown.Steps, showStep(step, record, names))
+	}
+	if len(row.ResultSealed) > 0 {
+		var result config.Result
+		if err := c.cell.openJSON(place.Run(c.org, row.ID), row.ResultSealed, &result); err != nil {
+			return nil, err
+		}
+		shown.Output, shown.Error = result.Output, result.Error
+		if result.From != "" {
+			var there bool
+			if shown.Output, there = values[task.Ref(result.From)]; !there {
+				err := schema.Errorf(schema.CodeInternal, "the output of run %s names a value that is not in the journal", row.ID)
+				return nil, c.removed(ctx, row, err)
+			}
+		}
 	}
 	return answer(shown), nil
 }
@@ -186,21 +201,42 @@ func (c *caller) names(ctx context.Context, run store.Run) map[string]string {
 	return names
 }
 
-func (c *caller) showStep(row store.Step, names map[string]string) (Step, error) {
+// removed explains that a part of a run is missing: the run is being removed, its
+// event being gone first, or err stands.
+func (c *caller) removed(ctx context.Context, run store.Run, err error) error {
+	if _, missing := c.cell.Door().GetEvent(ctx, run.Namespace, run.Event); schema.CodeOf(missing) == schema.CodeNotFound {
+		return c.gone(ctx, run.ID, missing)
+	}
+	return err
+}
+
+// record opens a step's record; ledger has the outcomes of its run's effects, by key.
+func (c *caller) record(row store.Step, ledger map[string]json.RawMessage) (record task.Record, err error) {
+	if err := c.cell.openJSON(place.Step(c.org, row.Run, row.Key), row.RecordSealed, &record); err != nil {
+		return record, err
+	}
+	return record, record.Fill(func(key string) (json.RawMessage, error) {
+		kept, ok := ledger[key]
+		if !ok {
+			return nil, schema.Errorf(schema.CodeInternal, "a step of run %s names an effect that is not in the ledger", row.Run)
+		}
+		var outcome struct{ Output json.RawMessage }
+		err := json.Unmarshal(kept, &outcome)
+		return outcome.Output, err
+	})
+}
+
+func showStep(row store.Step, record task.Record, names map[string]string) Step {
 	shown := Step{
 		Key: row.Key, Name: names[row.Pointer], Pointer: row.Pointer, Kind: row.Kind, Phase: row.Phase, State: row.State,
 		StartedAt: row.StartedAt, EndedAt: row.EndedAt,
-	}
-	var record task.Record
-	if err := c.cell.openJSON(place.Step(c.org, row.Run, row.Key), row.RecordSealed, &record); err != nil {
-		return Step{}, err
 	}
 	// A value that an earlier step produced is shown there.
 	shown.Output = record.Values[record.Result.Output]
 	if fault := record.Result.Fault; fault != nil {
 		shown.Error = record.Values[fault.Ref]
 	}
-	return shown, nil
+	return shown
 }
 
 func (c *caller) showEffect(row store.Effect) (Effect, error) {

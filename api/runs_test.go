@@ -103,6 +103,62 @@ func TestRunDetail(t *testing.T) {
 	assert.JSONEq(t, `{"number":"B-1"}`, string(args.Output))
 }
 
+// TestAnswersThatAreKeptOnce: a step's value may stand in the ledger alone, and a run's
+// output in the journal; both are shown whole. What names nothing that is there is an
+// error, and no empty answer, unless the run is just being removed.
+func TestAnswersThatAreKeptOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	for name, c := range map[string]struct {
+		names  string
+		status int
+	}{"there": {"/do/0/map", http.StatusOK}, "nowhere": {"/do/1/map", http.StatusInternalServerError}} {
+		id, effect := o.run(o.called(), store.RunRunning), schema.NewID(schema.PrefixEffect)
+		row, err := p.cells[o.org].Work().GetRun(t.Context(), o.namespace, id)
+		require.NoError(t, err, name)
+		now := time.Now()
+		require.NoError(t, p.cells[o.org].Work().Commit(t.Context(), store.RunCommit{
+			Run: id, Carrier: row.Carrier, Epoch: row.Epoch,
+			Steps: []store.Step{{
+				Run: id, Key: "/do/0/map", Pointer: "/do/0/map", Kind: "call", Phase: "whole", State: store.StepDone, StartedAt: now, EndedAt: now,
+				RecordSealed: o.seals(place.Step(o.org, id, "/do/0/map"), task.Record{
+					Result: task.StepResult{Output: "/do/0/map"}, From: map[task.Ref]string{"/do/0/map": c.names},
+				}),
+			}},
+			Effects: []store.Effect{{
+				ID: effect, Run: id, Key: "/do/0/map", Connection: "con", Action: "request", Digest: []byte{1}, IdempotencyKey: "k", Epoch: row.Epoch,
+				Owner: row.Carrier, State: store.EffectDone, Attempts: 1, CreatedAt: now, UpdatedAt: now,
+				OutcomeSealed: o.seals(place.Effect(o.org, effect), map[string]any{"output": map[string]int{"number": 7}}),
+			}},
+			End: &store.RunEnd{State: store.RunCompleted, At: now, ResultSealed: o.seals(place.Run(o.org, id), config.Result{From: "/do/0/map"})},
+		}), name)
+		answer := p.call("GET", "/v1/runs/"+id, o.bound, "")
+		require.Equal(t, c.status, answer.status, name)
+		if c.status != http.StatusOK {
+			side, err := store.OpenCell(t.Context(), p.made[o.org].API, store.SideAPI)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, side.Close()) }()
+			door := side.Door()
+			namespace, err := door.GetNamespace(t.Context(), o.namespace)
+			require.NoError(t, err)
+			heads, err := door.HeadsAfter(t.Context(), row.EventSeq-1, 1)
+			require.NoError(t, err)
+			require.NoError(t, door.Remove(t.Context(), store.Removal{
+				Namespace: namespace, Before: now.Add(time.Hour), Events: heads, Runs: []string{id},
+			}, store.AuditDraft{Actor: "test", Action: "test"}))
+			require.Equal(t, http.StatusGone, p.call("GET", "/v1/runs/"+id, o.bound, "").status)
+			continue
+		}
+		var shown api.RunDetail
+		require.NoError(t, json.Unmarshal(answer.body, &shown))
+		assert.JSONEq(t, `{"number":7}`, string(shown.Steps[0].Output))
+		assert.JSONEq(t, `{"number":7}`, string(shown.Output))
+		assert.JSONEq(t, `{"output":{"number":7}}`, string(shown.Effects[0].Outcome))
+	}
+}
+
 func TestCommandsFitTheState(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

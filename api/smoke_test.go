@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/schema/config"
+	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store/storetest"
@@ -75,6 +76,8 @@ func mainJob(t *testing.T, p *platform) {
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	plain, err := keys.Open(place.Event(o.org, events[0].ID), events[0].PayloadSealed)
+	require.NoError(t, err)
+	plain, err = pack.Unpack(plain)
 	require.NoError(t, err)
 	var payload config.Event
 	require.NoError(t, json.Unmarshal(plain, &payload))

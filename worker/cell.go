@@ -287,6 +287,7 @@ func newWorker(engine client.Client, x *activities.Executor, capacity int) sdkwo
 	})
 	workflows.Register(w, x)
 	w.RegisterActivityWithOptions(x.Step, activity.RegisterOptions{Name: task.Step})
+	w.RegisterActivityWithOptions(x.Stretches, activity.RegisterOptions{Name: task.Stretches})
 	w.RegisterActivityWithOptions(x.Finish, activity.RegisterOptions{Name: task.Finish})
 	w.RegisterActivityWithOptions(x.Recall, activity.RegisterOptions{Name: task.Recall})
 	return w

@@ -14,8 +14,6 @@ import (
 	"github.com/tenonhq/tenon/schema/crash"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
-	"github.com/tenonhq/tenon/schema/task"
-	"github.com/tenonhq/tenon/workflows"
 )
 
 const (
@@ -53,8 +51,10 @@ type relay struct {
 	troubles troubles
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
-	// aheads are what is worked on before a carrier asks for it.
+	// aheads are what is worked on before a carrier asks for it; headed are carriers
+	// whose head start is over.
 	aheads sync.WaitGroup
+	headed chan carrier
 	// rest, stills and cursors are the relay's goroutine's alone, and so is left: the
 	// runs of the process before that are still to be taken up. cursors are those, by
 	// name, that are known to be where the relay, which alone moves them, has read or
@@ -81,8 +81,8 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 	return &relay{
 		organization: organization, cell: cell, data: data, engine: engine, logger: logger,
 		bell: make(chan struct{}, 1), raised: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
-		cursors: make(map[string]int64),
-		shares:  newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
+		cursors: make(map[string]int64), headed: make(chan carrier, carrierSize),
+		shares: newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
 	}
 }
 
@@ -133,6 +133,8 @@ func (r *relay) run(ctx context.Context) {
 			if !more {
 				r.gather(ctx)
 			}
+		case c := <-r.headed:
+			r.startHeaded(ctx, c)
 		case <-sweep.C:
 			r.sweep(ctx)
 			if recovered {
@@ -161,14 +163,14 @@ func (r *relay) sweep(ctx context.Context) {
 	}
 }
 
-// pass takes up some of the runs that were left, applies pending commands, then
-// starts runs for pending events, then those that waited. It reports whether there
+// pass takes up some of the runs that were left, starts runs for pending events,
+// applies pending commands, then starts runs that waited. It reports whether there
 // is more to do at once.
 func (r *relay) pass(ctx context.Context) (more bool) {
 	r.takeUp(ctx)
-	r.troubles.about(ctx, "apply commands", r.applyCommands(ctx))
 	more, err := r.takeEvents(ctx)
 	more = r.troubles.about(ctx, "take events from the inbox", err) && more
+	r.troubles.about(ctx, "apply commands", r.applyCommands(ctx))
 	r.troubles.about(ctx, "start the runs that waited", r.startWaiting(ctx))
 	return more || len(r.left) > 0
 }
@@ -209,28 +211,21 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		drafts = append(drafts, store.AuditDraft{Actor: ev.ID, Action: "run.started", Target: run.ID, Namespace: run.Namespace})
 	}
 	assignThose(runs, admitted)
+	begun := r.beginEarly(ctx, runs, events, admitted)
 	last := events[len(events)-1].Seq
 	delete(r.cursors, store.CursorEvents) // What fails may be committed all the same.
+	r.line(events, admitted)
 	if err := r.cell.Work().StartRuns(ctx, runs, last, drafts); err != nil {
+		r.abandon(begun)
 		return false, err
 	}
 	r.cursors[store.CursorEvents] = last
 	crash.At(crash.RunsKept)
-	r.line(events, admitted)
-	carried := runs[:0:0]
-	for i, run := range runs {
-		if !admitted[i] {
-			continue
-		}
-		r.follow(runs[i : i+1])
-		if err := r.executor.Prime(run, events[i]); err != nil { //nolint:contextcheck // The document is in memory.
-			r.refuse(ctx, run, err)
-			continue
-		}
-		carried = append(carried, run)
+	close(begun.kept)
+	for _, f := range begun.failed {
+		r.refuse(ctx, f.run, f.cause)
 	}
-	r.ahead(ctx, carried)
-	r.startAll(ctx, carriersOf(carried, false))
+	r.startAll(ctx, begun.now)
 	return len(events) == takeAtOnce && !r.down.Load(), nil
 }
 
@@ -239,34 +234,11 @@ func (r *relay) cursor(ctx context.Context, name string) (int64, error) {
 	if at, ok := r.cursors[name]; ok {
 		return at, nil
 	}
-	at, err := r.cell.Work().Cursor(ctx, name)
+	at, err := r.cell.Work().SettledCursor(ctx, name)
 	if err == nil {
 		r.cursors[name] = at
 	}
 	return at, err
-}
-
-// ahead has new runs worked on while the engine is being told of their carriers, in
-// whose name that is. A cell that has much to do works on what carriers ask for.
-func (r *relay) ahead(ctx context.Context, runs []store.Run) {
-	if r.openCount() > carrierSize {
-		return
-	}
-	for _, run := range runs {
-		doc, err := r.executor.Document(run.Digest) //nolint:contextcheck // It is in memory.
-		if err != nil {
-			continue // Its carrier asks for it again.
-		}
-		req, ok := workflows.First(doc, task.Owner{Carrier: run.Carrier, Run: run.ID, Epoch: run.Epoch, Digest: run.Digest})
-		if !ok {
-			continue
-		}
-		r.aheads.Go(func() {
-			if err := r.executor.Ahead(ctx, req); err != nil && ctx.Err() == nil {
-				r.logger.DebugContext(ctx, "a step was not performed before its carrier asked for it", "run", run.ID, "error", err)
-			}
-		})
-	}
 }
 
 // assignThose gives carriers to the runs that are admitted, and none to the others.

@@ -16,6 +16,7 @@ import (
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/flow"
+	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/place"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
@@ -31,6 +32,7 @@ do: [{a: {set: {x: 1}}}]
 type bench struct {
 	*relay
 	api       *store.Cell
+	made      store.Provisioned
 	log       *strings.Builder
 	namespace string
 }
@@ -58,7 +60,7 @@ func newBench(t *testing.T) *bench {
 		Raised:  func(map[string]config.Floor) {},
 		Requeue: func(run string) { r.again(run) }, Ended: r.ended, Alerted: r.alerted,
 	})
-	return &bench{relay: r, api: api, log: log, namespace: ns.ID}
+	return &bench{relay: r, api: api, made: made, log: log, namespace: ns.ID}
 }
 
 // event puts an event into the inbox, for a flow version with this text sealed.
@@ -123,6 +125,8 @@ func TestWhatCannotBeReadFails(t *testing.T) {
 			require.Equal(t, store.RunFailed, run.State)
 			plain, err := b.data.Open(place.Run(b.organization, run.ID), run.ResultSealed)
 			require.NoError(t, err)
+			plain, err = pack.Unpack(plain)
+			require.NoError(t, err)
 			require.Contains(t, string(plain), "The run could not be started")
 			require.Zero(t, b.openCount())
 			require.Empty(t, b.waitingForStart())
@@ -141,6 +145,8 @@ func TestAnEngineThatIsAway(t *testing.T) {
 	more, err := b.takeEvents(t.Context())
 	require.NoError(t, err)
 	require.False(t, more)
+	require.Len(t, b.waitingForStart(), 1, "it has a head start")
+	b.startAll(t.Context(), []carrier{<-b.headed})
 	require.Equal(t, store.RunPending, b.onlyRun(t).State)
 	kept := b.waitingForStart()
 	require.Len(t, kept, 1)

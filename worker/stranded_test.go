@@ -18,6 +18,7 @@ func TestStranded(t *testing.T) {
 	b.event(t, document, nil)
 	_, err := b.takeEvents(t.Context())
 	require.NoError(t, err)
+	b.aheads.Wait() // What is worked on ahead asks in its carrier's name.
 	run, now := b.onlyRun(t), time.Now()
 	put, works := time.Duration(0), false
 	heard := func(id string) activities.Heard {

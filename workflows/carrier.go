@@ -41,7 +41,8 @@ const handoverAfter = 1000
 // one coroutine at a time, so nothing here needs a lock.
 type carrier struct {
 	*interpreter
-	// version is the one that the carrier was started with: 2 asks for stretches.
+	// version is the one that the carrier was started with: 2 asks for stretches, 3
+	// for those of several runs together.
 	version int
 	asked   int
 	// handing is ready once the history is so long that the open runs must go
@@ -64,12 +65,23 @@ func (w *interpreter) carry(ctx workflow.Context, in task.CarrierInput) error {
 
 	parked := make([]bool, len(in.Runs))
 	group := workflow.NewWaitGroup(ctx)
-	for i, ref := range in.Runs {
+	walk := func(i int, first *task.StepResult) {
+		r := newRun(c, in.Carrier, in.Runs[i])
+		r.first = first
 		group.Add(1)
-		workflow.GoNamed(ctx, ref.Run, func(ctx workflow.Context) {
+		workflow.GoNamed(ctx, r.owner.Run, func(ctx workflow.Context) {
 			defer group.Done()
-			parked[i] = newRun(c, in.Carrier, ref).walk(ctx)
+			parked[i] = r.walk(ctx)
 		})
+	}
+	answers, ok := c.together(ctx, in)
+	for i := range in.Runs {
+		switch {
+		case !ok:
+			walk(i, nil)
+		case answers[i] == nil || !answers[i].Over():
+			walk(i, answers[i])
+		}
 	}
 	group.Wait(ctx)
 	if err := ctx.Err(); err != nil {

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -12,9 +13,21 @@ import (
 	"github.com/tenonhq/tenon/schema/task"
 )
 
-// performer is the activities' side of a carrier.
+// performer is the activities' side of a carrier. Stretches are steps.
 type performer struct {
-	step, finish, recall any
+	step           func(context.Context, task.StepRequest) (task.StepResult, error)
+	finish, recall any
+}
+
+// stretches answers as the executor does: nothing for what fails.
+func (p performer) stretches(ctx context.Context, req task.StretchesRequest) (task.StretchesResult, error) {
+	out := task.StretchesResult{Answers: make([]*task.StepResult, len(req.Steps))}
+	for i, q := range req.Steps {
+		if r, err := p.step(ctx, q); err == nil {
+			out.Answers[i] = &r
+		}
+	}
+	return out, nil
 }
 
 // environment is a test environment with the interpreter and a performer.
@@ -27,6 +40,7 @@ func environment(lib Library, p performer) *testsuite.TestWorkflowEnvironment {
 	env.SetTestTimeout(time.Minute)
 	Register(env, lib)
 	env.RegisterActivityWithOptions(p.step, activity.RegisterOptions{Name: task.Step})
+	env.RegisterActivityWithOptions(p.stretches, activity.RegisterOptions{Name: task.Stretches})
 	env.RegisterActivityWithOptions(p.finish, activity.RegisterOptions{Name: task.Finish})
 	env.RegisterActivityWithOptions(p.recall, activity.RegisterOptions{Name: task.Recall})
 	return env

@@ -19,6 +19,8 @@ type run struct {
 	document *flow.Document
 	owner    task.Owner
 	recall   bool
+	// first is what the first step came to, when it was asked for before the walk.
+	first *task.StepResult
 	// recalled holds results not yet walked over, by key: those of the journal, and
 	// those that were answered together with the step before them.
 	recalled map[string]task.StepResult
@@ -42,14 +44,7 @@ func newRun(c *carrier, carrierID string, ref task.RunRef) *run {
 // walk takes the run to its end. It reports whether the run was parked instead,
 // to go on in the carrier's next execution.
 func (r *run) walk(ctx workflow.Context) (open bool) {
-	document, err := r.carrier.library.Document(r.owner.Digest)
-	if err != nil {
-		// A failed workflow task is repeated by the engine. Any decision taken here
-		// instead would differ on replay once the document can be read again.
-		panic(fmt.Errorf("load the flow document of a run: %w", err))
-	}
-	r.document = document
-
+	r.document = r.load()
 	o := r.remember(ctx)
 	if o.ending == proceed {
 		o = r.body(ctx)
@@ -65,6 +60,17 @@ func (r *run) walk(ctx workflow.Context) (open bool) {
 		return r.finish(ctx, task.FinishRequest{Context: o.context, Fault: o.fault})
 	}
 	return false
+}
+
+// load gives the document that the run is pinned to.
+func (r *run) load() *flow.Document {
+	document, err := r.carrier.library.Document(r.owner.Digest)
+	if err != nil {
+		// A failed workflow task is repeated by the engine. Any decision taken here
+		// instead would differ on replay once the document can be read again.
+		panic(fmt.Errorf("load the flow document of a run: %w", err))
+	}
+	return document
 }
 
 // body walks the document within its timeout.

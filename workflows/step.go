@@ -50,10 +50,9 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 	if r.carrier.handingOver(ctx) {
 		return task.StepResult{}, outcome{ending: parked}
 	}
-	r.carrier.asked += 1 + len(req.Following)
 	req = r.placed(s, req)
 	var res task.StepResult
-	if o := r.call(ctx, task.Step, req, &res); o.ending != proceed {
+	if o := r.ask(ctx, req, &res); o.ending != proceed {
 		return res, o
 	}
 	for res.Slow {
@@ -73,6 +72,16 @@ func (r *run) step(ctx workflow.Context, s scope, req task.StepRequest) (task.St
 	}
 	r.take(req, &res)
 	return res, settle(res, req.Context)
+}
+
+// ask asks for a step, or takes the answer that came before the walk began.
+func (r *run) ask(ctx workflow.Context, req task.StepRequest, res *task.StepResult) outcome {
+	if r.first != nil {
+		*res, r.first = *r.first, nil
+		return outcome{}
+	}
+	r.carrier.asked += 1 + len(req.Following)
+	return r.call(ctx, task.Step, req, res)
 }
 
 // placed fills the request's place in.

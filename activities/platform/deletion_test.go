@@ -84,7 +84,8 @@ func (s *site) nothing() {
 	s.Helper()
 	files, err := os.ReadDir(s.KeyStore)
 	require.NoError(s, err)
-	require.Empty(s, files, "in the key store")
+	require.Len(s, files, 1, "in the key store")
+	require.Equal(s, ".lock", files[0].Name())
 	if s.Admin.PostgresURL != "" {
 		require.Empty(s, s.postgres("SELECT datname FROM pg_database WHERE datname LIKE $1", s.name()+"%"))
 		require.Empty(s, s.postgres("SELECT rolname FROM pg_roles WHERE rolname LIKE $1", s.name()+"%"))

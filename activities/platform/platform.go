@@ -87,6 +87,11 @@ func (p *Platform) Databases(ctx context.Context, organization string) error {
 		return err
 	}
 	defer leave()
+	return p.cfg.Admin.Alone(ctx, organization, func() error { return p.databases(ctx, organization) })
+}
+
+// databases sets new passwords, and keeps them.
+func (p *Platform) databases(ctx context.Context, organization string) error {
 	if err := p.wanted(ctx, organization); err != nil {
 		return err
 	}
@@ -142,10 +147,6 @@ func (p *Platform) Activate(ctx context.Context, organization string) error {
 		return err
 	}
 	defer leave()
-	o, err := p.cfg.Control.GetOrganization(ctx, organization)
-	if err != nil || o.State != store.OrganizationProvisioning {
-		return err
-	}
-	return p.cfg.Control.SetOrganizationState(ctx, organization, store.OrganizationActive,
+	return p.cfg.Control.ActivateOrganization(ctx, organization,
 		store.AuditDraft{Actor: p.cfg.Host, Action: "organization.activated", Target: organization})
 }

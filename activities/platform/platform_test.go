@@ -260,6 +260,27 @@ func TestAtOnce(t *testing.T) {
 	})
 }
 
+// TestHostsAtOnce: so do activities on several hosts, for which an organization is
+// being made at the same time.
+func TestHostsAtOnce(t *testing.T) {
+	each(t, func(s *site) {
+		require.NoError(s, s.host().Keys(s.Context(), s.Organization))
+		for range 3 {
+			var wg sync.WaitGroup
+			for range 4 {
+				p := s.host()
+				wg.Go(func() {
+					if err := p.Databases(s.Context(), s.Organization); err != nil {
+						s.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			s.works()
+		}
+	})
+}
+
 // TestKilledHosts kills hosts with -9 anywhere in their provisioning. The last
 // one is left alone: everything works, under the first one's keys.
 func TestKilledHosts(t *testing.T) {

@@ -112,9 +112,18 @@ func asWaits(err error, w *waits) bool {
 	return ok
 }
 
-// update changes the entry with what a rotation needs.
-func (r *Rotation) update(ctx context.Context, org string, change func(*keystore.Entry, keystore.Publics, []seal.PrivateKey) error) error {
-	return r.Platform.cfg.Keys.Update(ctx, org, func(e *keystore.Entry) error {
+// update changes the entry with what a rotation needs, unless it has gone on since
+// it was read: a host that was held up between its look and this must not do over
+// what another has done, to the keys of a rotation that began since.
+func (r *Rotation) update(ctx context.Context, rotation store.Rotation, change func(*keystore.Entry, keystore.Publics, []seal.PrivateKey) error) error {
+	return r.Platform.cfg.Keys.Update(ctx, rotation.Organization, func(e *keystore.Entry) error {
+		now, err := r.Platform.cfg.Control.GetRotation(ctx, rotation.ID)
+		if err != nil {
+			return err
+		}
+		if now.State != rotation.State {
+			return schema.Errorf(schema.CodeConflict, "the rotation has gone on meanwhile")
+		}
 		to, err := r.Platform.cfg.Publics()
 		if err != nil {
 			return err
@@ -128,7 +137,7 @@ func (r *Rotation) update(ctx context.Context, org string, change func(*keystore
 }
 
 func (r *Rotation) prepare(ctx context.Context, rotation store.Rotation) error {
-	return r.update(ctx, rotation.Organization, func(e *keystore.Entry, to keystore.Publics, root []seal.PrivateKey) error {
+	return r.update(ctx, rotation, func(e *keystore.Entry, to keystore.Publics, root []seal.PrivateKey) error {
 		return e.Prepare(keystore.Kind(rotation.Kind), rotation.ID, to, root...)
 	})
 }
@@ -163,35 +172,36 @@ func (r *Rotation) change(ctx context.Context, rotation store.Rotation) error {
 	if err != nil {
 		return err
 	}
-	return r.update(ctx, rotation.Organization, func(e *keystore.Entry, _ keystore.Publics, root []seal.PrivateKey) error {
+	return r.update(ctx, rotation, func(e *keystore.Entry, _ keystore.Publics, root []seal.PrivateKey) error {
 		return e.Switch(keystore.Kind(rotation.Kind), rotation.ID, root...)
 	})
 }
 
 // destroy drops the former key, once nothing is left under it.
 func (r *Rotation) destroy(ctx context.Context, rotation store.Rotation) error {
-	var logged []seal.KeyID
+	var unused, logged []seal.KeyID
 	err := r.look(ctx, rotation.Organization, func(opened keystore.HostCell, cell *store.Cell) error {
 		var err error
-		logged, err = r.unused(ctx, opened, cell)
+		unused, logged, err = r.unused(ctx, opened, cell)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return r.update(ctx, rotation.Organization, func(e *keystore.Entry, to keystore.Publics, root []seal.PrivateKey) error {
-		return e.Destroy(logged, to, root...)
+	return r.update(ctx, rotation, func(e *keystore.Entry, to keystore.Publics, root []seal.PrivateKey) error {
+		return e.Destroy(unused, logged, to, root...)
 	})
 }
 
 // unused refuses as long as anything may need a retiring key. Each side's writer
 // says that it has looked at everything, and from when on nothing more could be
 // written; what it says of data keys is counted here once more. It returns the
-// data keys that details of the audit log are under.
-func (r *Rotation) unused(ctx context.Context, opened keystore.HostCell, cell *store.Cell) (logged []seal.KeyID, err error) {
-	retiring := append(slices.Clone(opened.Retiring), opened.RetiringPairs...)
+// keys that it looked for, and of them the data keys that details of the audit log
+// are under.
+func (r *Rotation) unused(ctx context.Context, opened keystore.HostCell, cell *store.Cell) (retiring, logged []seal.KeyID, err error) {
+	retiring = append(slices.Clone(opened.Retiring), opened.RetiringPairs...)
 	if len(retiring) == 0 {
-		return nil, nil // It is destroyed, and only the row does not say so yet.
+		return nil, nil, nil // It is destroyed, and only the row does not say so yet.
 	}
 	at := time.Time{}
 	for _, side := range []struct {
@@ -204,16 +214,16 @@ func (r *Rotation) unused(ctx context.Context, opened keystore.HostCell, cell *s
 	} {
 		retired, err := side.retired(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		counts, err := side.under(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, id := range retiring {
 			i := slices.IndexFunc(retired, func(x store.Retired) bool { return bytes.Equal(x.ID, id[:]) })
 			if i < 0 || !retired[i].Clean {
-				return nil, waits(side.name + " to seal anew what the former key sealed")
+				return nil, nil, waits(side.name + " to seal anew what the former key sealed")
 			}
 			if retired[i].At.After(at) {
 				at = retired[i].At
@@ -229,21 +239,21 @@ func (r *Rotation) unused(ctx context.Context, opened keystore.HostCell, cell *s
 				}
 			}
 			if left > retired[i].Broken {
-				return nil, waits(fmt.Sprintf("%d values that are still under the former key on the side of %s", left-retired[i].Broken, side.name))
+				return nil, nil, waits(fmt.Sprintf("%d values that are still under the former key on the side of %s", left-retired[i].Broken, side.name))
 			}
 		}
 	}
 	if len(opened.Retiring) == 0 {
-		return logged, nil
+		return retiring, logged, nil
 	}
 	kept, err := r.cfg.Histories(ctx, opened.Organization, at)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if kept > 0 {
-		return nil, waits(fmt.Sprintf("%d histories in the engine that began under the former key, open or kept for its tools", kept))
+		return nil, nil, waits(fmt.Sprintf("%d histories in the engine that began under the former key, open or kept for its tools", kept))
 	}
-	return logged, nil
+	return retiring, logged, nil
 }
 
 // look opens the cell's databases to read them.

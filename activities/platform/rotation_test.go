@@ -243,7 +243,10 @@ func TestDataKeyRotation(t *testing.T) {
 		_, err = api.DataKeys.Open(r.at, r.old)
 		require.NoError(s, err)
 
-		change(func(e *keystore.Entry) error { return e.Destroy(nil, to, s.root) })
+		change(func(e *keystore.Entry) error {
+			retiring, pairs := e.Retiring()
+			return e.Destroy(append(retiring, pairs...), nil, to, s.root)
+		})
 		r.step(id, store.RotationDone, open)
 		r.step(id, store.RotationDone, open)
 		r.replaced()
@@ -270,6 +273,38 @@ func TestLiesDoNotDestroyKeys(t *testing.T) {
 		require.Contains(s, r.step(id, store.RotationSwitched, noHistories), "1 values that are still under the former key on the side of the API")
 		api, _ := r.opened()
 		_, err := api.DataKeys.Open(r.at, r.old)
+		require.NoError(s, err)
+	})
+}
+
+// TestALateHostDestroysNothing: a host is held up after it has found the former key
+// unused. Meanwhile another destroys that key, and the next rotation switches: what
+// retires then is in use.
+func TestALateHostDestroysNothing(t *testing.T) {
+	each(t, func(s *site) {
+		r := newRotating(s)
+		begun := func() string {
+			id := r.ask(keystore.KindData)
+			r.until(id, store.RotationPrepared)
+			r.learn()
+			r.until(id, store.RotationSwitched)
+			return id
+		}
+		id := begun()
+		r.reseal(r.api.Door())
+		r.reseal(r.cell.Work())
+		api, _ := r.opened()
+		used := api.DataKeys.Seal(r.at, []byte("settings"))
+		late := func(context.Context, string, time.Time) (int, error) {
+			r.until(id, store.RotationDone)
+			begun()
+			return 0, nil
+		}
+		_, err := r.rotation(late).Step(s.Context(), id)
+		require.Equal(s, schema.CodeConflict, schema.CodeOf(err), "%v", err)
+		api, _ = r.opened()
+		require.Len(s, api.Retiring, 1)
+		_, err = api.DataKeys.Open(r.at, used)
 		require.NoError(s, err)
 	})
 }

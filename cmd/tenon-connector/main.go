@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/tenonhq/tenon/connectors"
 	"github.com/tenonhq/tenon/plugins/sdk"
@@ -20,5 +21,8 @@ func main() {
 		fmt.Fprintf(os.Stderr, "tenon-connector: there is no connector %q\n", os.Args[1])
 		os.Exit(2)
 	}
+	// A call is passed on and waited for: more processors would only hand it from
+	// one to the other on its way.
+	runtime.GOMAXPROCS(1)
 	sdk.Serve(c)
 }

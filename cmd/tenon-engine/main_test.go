@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
@@ -185,6 +186,18 @@ func keepsWorkflows(t *testing.T, change func(*settings)) {
 		require.NoError(t, c.GetWorkflow(t.Context(), how.id, "").Get(t.Context(), &said))
 		w.Stop()
 		assert.Equal(t, how.id, said)
+	}
+	// By whatever it is looked for, whether there is an index or not.
+	for query, count := range map[string]int64{
+		"RootWorkflowId = 'killed'": 1, "ParentWorkflowId IS NULL": 2, "HistoryLength > 1": 2, "HistorySizeBytes > 1": 2,
+		"StateTransitionCount > 1": 2, "ExecutionDuration > 0": 2, "ExecutionTime > '2000-01-01T00:00:00Z'": 2,
+	} {
+		require.Eventually(t, func() bool {
+			answer, err := c.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
+				Namespace: namespace, Query: query + " AND CloseTime IS NOT NULL",
+			})
+			return err == nil && answer.GetCount() == count
+		}, 10*time.Second, 20*time.Millisecond, query)
 	}
 	require.NoError(t, p.end(t, syscall.SIGTERM), "%s", p.logs)
 }

@@ -28,4 +28,16 @@ func TestRestartKeepsWorkflowsOnPostgres(t *testing.T) {
 WHERE tablename = 'executions_visibility' AND indexdef ~* '(keyword|keywordlist|int|bool|double|datetime|text)0\d'`).Scan(&all, &full))
 	require.Greater(t, all, 30)
 	require.Zero(t, full)
+	// These alone hold every record.
+	rows, err := db.QueryContext(t.Context(), `SELECT indexname FROM pg_indexes WHERE tablename = 'executions_visibility' AND indexdef !~ ' WHERE ' ORDER BY 1`)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	var whole []string
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		whole = append(whole, name)
+	}
+	require.NoError(t, rows.Err())
+	require.Equal(t, []string{"by_status", "by_task_queue", "by_workflow_id", "by_workflow_type", "default_idx", "executions_visibility_pkey"}, whole)
 }

@@ -12,14 +12,14 @@ func (e env) ringers() (bells, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := bells{local}
+	out := bells{bell.Calm(local)}
 	if !e.Redis.IsZero() {
 		all, err := bell.ToRedis(string(e.Redis.Reveal()))
 		if err != nil {
 			out.close()
 			return nil, err
 		}
-		out = append(out, all)
+		out = append(out, bell.Calm(all))
 	}
 	return out, nil
 }

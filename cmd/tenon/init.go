@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/tenonhq/tenon/api"
 	"github.com/tenonhq/tenon/cmd/internal/confine"
@@ -14,7 +17,11 @@ import (
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/token"
+	"github.com/tenonhq/tenon/worker/process"
 )
+
+// initPatience bounds the wait for another init that makes the administrator's key.
+const initPatience = 10 * time.Second
 
 // initialize makes what is not there yet: it can be repeated. It is a process
 // of its own, so that the one that goes on holds no private key.
@@ -65,12 +72,42 @@ func initialize(ctx context.Context, e env) error {
 		return err
 	}
 	defer func() { _ = control.Close() }()
-	key, err := api.IssueAdministratorKey(ctx, control)
+	return e.issueAdministratorKey(ctx, control)
+}
+
+// issueAdministratorKey writes the key down before it is valid, and under its name
+// when it is: killed in between, the next init goes on with the same one, and none
+// is valid that nobody knows.
+func (e env) issueAdministratorKey(ctx context.Context, control *store.Control) error {
+	lock, err := process.Lock(ctx, filepath.Join(e.run, "init.lock"), initPatience)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = lock.Close() }()
+	if _, err := os.Stat(e.adminKey); !errors.Is(err, fs.ErrNotExist) {
+		return err // Another has been here since.
+	}
+	staged := e.adminKey + ".new"
+	text, err := keystore.ReadSecretFile(staged)
+	if schema.CodeOf(err) == schema.CodeNotFound {
+		made := api.NewAdministratorKey()
+		defer made.Wipe()
+		text = append(append([]byte(nil), made.Reveal()...), '\n')
+		err = keystore.WriteSecretFile(staged, text)
+	}
+	if err != nil {
+		return err
+	}
+	defer clear(text)
+	key := schema.NewSecret(bytes.TrimSpace(text))
 	defer key.Wipe()
-	return keystore.WriteSecretFile(e.adminKey, append(append([]byte(nil), key.Reveal()...), '\n'))
+	if err := api.IssueAdministratorKey(ctx, control, key); err != nil {
+		return err
+	}
+	if err := os.Rename(staged, e.adminKey); err != nil {
+		return schema.Errorf(schema.CodeUnavailable, "the administrator's key could not be given its name: %w", err)
+	}
+	return nil
 }
 
 func sameKey() error {

@@ -141,6 +141,7 @@ func (e env) rotatePair(ctx context.Context, side keystore.Side, from string, ou
 	}
 	r := custody.Rotation{
 		Side: side, Store: keys, From: former, To: to, Public: public, Learn: custody.LearnPatience,
+		Lock: filepath.Join(e.cellKeys, "replace-"+string(side)+".lock"),
 		Done: func(step string) { _, _ = fmt.Fprintln(out, step) },
 	}
 	if err := r.Run(ctx); err != nil {

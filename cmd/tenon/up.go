@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +35,10 @@ const (
 	engineStartPatience = 60 * time.Second
 	// logMegabytes and logFiles bound what the log keeps on disk.
 	logMegabytes, logFiles = 64, 3
+	// logGather is how much later than it was written a line may be seen; logBuffer
+	// is as much as the pipe holds.
+	logGather = 5 * time.Millisecond
+	logBuffer = 64 << 10
 )
 
 // parent starts the processes and keeps them running. It holds no key.
@@ -106,14 +112,7 @@ func (p *parent) openLog() (done func(), err error) {
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		lines := bufio.NewReader(r)
-		for {
-			line, err := lines.ReadBytes('\n')
-			_, _ = out.Write(line)
-			if err != nil {
-				return
-			}
-		}
+		copyLines(out, r)
 	}()
 	return func() {
 		_ = w.Close()
@@ -122,13 +121,43 @@ func (p *parent) openLog() (done func(), err error) {
 	}, nil
 }
 
-func (p *parent) childEnv() []string {
-	return append(p.engineEnv(), inherited("AWS_", "GOOGLE_", "VAULT_", "AZURE_")...)
+// copyLines copies whole lines until the end. Those that come within logGather are
+// written together: a request is a line, and each write that finds this process
+// waiting costs two changes of process.
+func copyLines(out io.Writer, r io.Reader) {
+	lines := bufio.NewReaderSize(r, logBuffer)
+	pace := time.NewTicker(logGather)
+	defer pace.Stop()
+	for {
+		batch, err := lines.ReadBytes('\n')
+		more, _ := lines.Peek(lines.Buffered())
+		whole := bytes.LastIndexByte(more, '\n') + 1
+		batch = append(batch, more[:whole]...)
+		_, _ = lines.Discard(whole)
+		_, _ = out.Write(batch)
+		if err != nil {
+			return
+		}
+		<-pace.C
+	}
 }
 
-// engineEnv has nothing of a provider's: the engine holds no keys.
+func childEnv() []string {
+	return append(commonEnv(), inherited("AWS_", "GOOGLE_", "VAULT_", "AZURE_")...)
+}
+
+// commonEnv has nothing of a provider's: the engine holds no keys.
+func commonEnv() []string { return inherited("TENON_", "PATH=", "HOME=", "SSL_CERT_") }
+
+// engineEnv names the engine's user, too. The server describes itself by it and does
+// not start without a name, and the machine may know none, as where a container
+// platform chose the number. A name that the machine does know goes first.
 func (p *parent) engineEnv() []string {
-	return inherited("TENON_", "PATH=", "HOME=", "SSL_CERT_")
+	env := append(commonEnv(), "SQLITE_TMPDIR="+p.engine, "USER="+strconv.Itoa(os.Getuid()))
+	if os.Getenv("HOME") == "" {
+		env = append(env, "HOME="+p.engine)
+	}
+	return env
 }
 
 func inherited(prefixes ...string) []string {
@@ -144,7 +173,7 @@ func inherited(prefixes ...string) []string {
 // initialize runs in a process of its own, which ends with the keys it made.
 func (p *parent) initialize(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, p.bin, append([]string{"init"}, p.flags...)...)
-	cmd.Env = p.childEnv()
+	cmd.Env = childEnv()
 	var said strings.Builder
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil {
@@ -197,7 +226,7 @@ func (p *parent) keep(ctx context.Context) error {
 func (p *parent) starter(name string) func(context.Context) (*process.Process, error) {
 	return func(context.Context) (*process.Process, error) {
 		return process.Start(process.Spec{
-			Name: name, Path: p.bin, Args: append([]string{name}, p.flags...), Env: p.childEnv(), Stdout: p.log, Stderr: p.log,
+			Name: name, Path: p.bin, Args: append([]string{name}, p.flags...), Env: childEnv(), Stdout: p.log, Stderr: p.log,
 		})
 	}
 }
@@ -217,7 +246,7 @@ func (p *parent) startEngine(ctx context.Context) (*process.Process, error) {
 	child, err := process.Start(process.Spec{
 		Name: "engine", Path: p.engineBin, Args: []string{"--config-fd", "3"},
 		// Its own directory is all that it may write.
-		Env:   append(p.engineEnv(), "SQLITE_TMPDIR="+p.engine),
+		Env:   p.engineEnv(),
 		Files: []*os.File{configR}, Stdout: readyW, Stderr: p.log,
 	})
 	_ = readyW.Close()

@@ -6,16 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"io/fs"
 	"math/big"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -43,7 +39,11 @@ func (s setup) certificates() error {
 		if service == "postgres" || service == "redis" {
 			owner = s.postgres
 		}
-		if !good(s.have(service, "tls.pem"), authority.certificate, names, now) {
+		text, err := s.have(service, "tls.pem")
+		if err != nil {
+			return err
+		}
+		if !good(text, authority.certificate, names, now) {
 			if err := s.issue(authority, service, names, owner, now); err != nil {
 				return err
 			}
@@ -94,44 +94,66 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
+// authority is the one that an earlier run made, or a new one. Everyone gets its
+// certificate, whether or not an earlier run was killed before it gave it.
 func (s setup) authority(now time.Time) (authority, error) {
-	if c, k := s.have("authority", "ca.pem"), s.have("authority", "ca.key"); c != nil && k != nil {
-		return parseAuthority(c, k)
+	c, err := s.have("authority", "ca.pem")
+	if err != nil {
+		return authority{}, err
 	}
+	k, err := s.have("authority", "ca.key")
+	if err != nil {
+		return authority{}, err
+	}
+	// The key is written first: without a certificate it has signed nothing.
+	if c == nil {
+		if c, k, err = s.found(now); err != nil {
+			return authority{}, err
+		}
+	}
+	a, err := parseAuthority(c, k)
+	if err != nil {
+		return authority{}, err
+	}
+	return a, s.write(-1, 0o644, c, "public", "ca.pem")
+}
+
+// found makes a new authority.
+func (s setup) found(now time.Time) (certificate, private []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return authority{}, schema.Errorf(schema.CodeInternal, "no key for the authority: %w", err)
+		return nil, nil, schema.Errorf(schema.CodeInternal, "no key for the authority: %w", err)
 	}
 	template := template("Tenon private authority", now, authorityLife)
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	c, k, err := sign(template, template, key, key)
 	if err != nil {
-		return authority{}, err
+		return nil, nil, err
 	}
-	for _, f := range []struct {
-		mode fs.FileMode
-		text []byte
-		path []string
-	}{{0o600, k, []string{"authority", "ca.key"}}, {0o644, c, []string{"authority", "ca.pem"}}, {0o644, c, []string{"public", "ca.pem"}}} {
-		if err := s.write(-1, f.mode, f.text, f.path...); err != nil {
-			return authority{}, err
-		}
+	if err := s.write(-1, 0o600, k, "authority", "ca.key"); err != nil {
+		return nil, nil, err
 	}
-	return parseAuthority(c, k)
+	return c, k, s.write(-1, 0o644, c, "authority", "ca.pem")
 }
+
+// another is what helps when the authority's files are of no use.
+const another = "Bring back authority/ca.pem and authority/ca.key, or remove both: then a new authority is made, and a new certificate for each service."
 
 func parseAuthority(certificate, key []byte) (a authority, err error) {
 	c, _ := pem.Decode(certificate)
 	k, _ := pem.Decode(key)
 	if c == nil || k == nil {
-		return a, schema.Errorf(schema.CodeInvalid, "the authority's files are not PEM")
+		return a, schema.Errorf(schema.CodeInvalid, "the authority's certificate or its key is not there, or is no PEM").Advise(another)
 	}
 	if a.certificate, err = x509.ParseCertificate(c.Bytes); err == nil {
 		a.key, err = x509.ParseECPrivateKey(k.Bytes)
 	}
 	if err != nil {
-		return a, schema.Errorf(schema.CodeInvalid, "the authority's files cannot be read: %w", err)
+		return a, schema.Errorf(schema.CodeInvalid, "the authority's files cannot be read: %w", err).Advise(another)
+	}
+	if !a.key.PublicKey.Equal(a.certificate.PublicKey) {
+		return a, schema.Errorf(schema.CodeInvalid, "the authority's key is not that of its certificate").Advise(another)
 	}
 	return a, nil
 }
@@ -177,49 +199,4 @@ func sign(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (ce
 		return nil, nil, schema.Errorf(schema.CodeInternal, "a key does not encode: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), nil
-}
-
-// roles are the database's, which database each begins with, and who logs in as
-// which (see deploy/postgres/roles.sql).
-var roles = []struct {
-	name, database string
-	services       []string
-}{
-	{"superuser", "", nil},
-	{"host", "tenon", []string{"host", "init"}},
-	{"api", "tenon", []string{"api"}},
-	{"engine", "postgres", []string{"engine"}},
-}
-
-// passwords makes one for each role, beside PostgreSQL, and as the URL of each
-// service that uses the role.
-func (s setup) passwords() error {
-	for _, r := range roles {
-		if err := s.password(r.name, r.services, r.database); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s setup) password(role string, services []string, database string) error {
-	text := s.have("postgres", role+".password")
-	if text == nil {
-		var b [24]byte
-		_, _ = rand.Read(b[:]) // it never fails
-		text = []byte(hex.EncodeToString(b[:]))
-		if err := s.write(s.postgres, 0o600, text, "postgres", role+".password"); err != nil {
-			return err
-		}
-	}
-	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword("tenon_"+role, strings.TrimSpace(string(text))), Host: s.database, Path: "/" + database,
-		RawQuery: url.Values{"sslmode": {"verify-full"}, "sslrootcert": {s.trusted}}.Encode(),
-	}
-	for _, service := range services {
-		if err := s.write(s.owner, 0o600, []byte(u.String()), service, "postgres-url"); err != nil {
-			return err
-		}
-	}
-	return nil
 }

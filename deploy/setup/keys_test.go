@@ -55,7 +55,7 @@ func TestReplacedKeysStay(t *testing.T) {
 	defer func() { require.NoError(t, copied.Close()) }()
 	for _, p := range held {
 		for _, name := range []string{p.name + ".key", p.name + ".pub"} {
-			require.NoError(t, os.WriteFile(s.path(p.service, name), another.have(p.service, name), 0o600))
+			require.NoError(t, os.WriteFile(s.path(p.service, name), another.text(p.service, name), 0o600))
 		}
 	}
 	for range 2 {
@@ -63,21 +63,21 @@ func TestReplacedKeysStay(t *testing.T) {
 		for path, text := range files(t, another.out) {
 			rel, err := filepath.Rel(another.out, path)
 			require.NoError(t, err)
-			assert.Equal(t, text, string(s.have(rel)), rel)
+			assert.Equal(t, text, string(s.text(rel)), rel)
 		}
 	}
 	text, err := io.ReadAll(copied)
 	require.NoError(t, err)
-	assert.Equal(t, string(another.have("api", "api.pub")), string(text), "read through the file of before")
+	assert.Equal(t, string(another.text("api", "api.pub")), string(text), "read through the file of before")
 }
 
 // In the midst of a replacement the public half is ahead of the private one.
 func TestThePublicHalfOfAReplacementStays(t *testing.T) {
-	s, next := withKeys(t), withKeys(t).have("api", "api.pub")
+	s, next := withKeys(t), withKeys(t).text("api", "api.pub")
 	require.NoError(t, os.WriteFile(s.path("api", "api.pub"), next, 0o600))
 	require.NoError(t, s.keys(t.Context()))
-	assert.Equal(t, string(next), string(s.have("api", "api.pub")))
-	assert.Equal(t, string(next), string(s.have("host", "api.pub")))
+	assert.Equal(t, string(next), string(s.text("api", "api.pub")))
+	assert.Equal(t, string(next), string(s.text("host", "api.pub")))
 }
 
 // What a service lacks it is given, but no other root or API key than the one that
@@ -95,8 +95,8 @@ func TestMissingKeys(t *testing.T) {
 	require.NoError(t, os.Remove(s.path("host", "checkpoint.key")))
 	require.NoError(t, os.Remove(filepath.Join(s.data, "keys", "checkpoint.key")))
 	require.NoError(t, s.keys(t.Context()))
-	assert.NotEqual(t, before[s.path("host", "checkpoint.key")], string(s.have("host", "checkpoint.key")))
-	public := string(s.have("host", "checkpoint.pub"))
+	assert.NotEqual(t, before[s.path("host", "checkpoint.key")], string(s.text("host", "checkpoint.key")))
+	public := string(s.text("host", "checkpoint.pub"))
 	assert.Contains(t, public, strings.TrimSpace(before[s.path("host", "checkpoint.pub")]))
 	assert.Equal(t, 2, strings.Count(public, "\n"))
 

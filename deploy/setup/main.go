@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,15 +64,24 @@ func run(ctx context.Context, args []string) error {
 	}
 }
 
-// write puts a file into a service's directory, for the service's user.
+// write puts a file into a service's directory, for the service's user. One that
+// says so already stays, for who may read that file only, but gets its owner: an
+// earlier run may have been killed before it gave it.
 func (s setup) write(owner int, mode os.FileMode, text []byte, path ...string) error {
+	there, err := s.have(path...)
+	if err != nil {
+		return err
+	}
+	defer clear(there)
 	name := filepath.Join(append([]string{s.out}, path...)...)
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return schema.Errorf(schema.CodeUnavailable, "a service's directory cannot be made: %w", err)
 	}
-	if err := keyfile.Replace(name, text, mode); err != nil {
-		return err
+	if there == nil || !bytes.Equal(there, text) {
+		if err := keyfile.Replace(name, text, mode); err != nil {
+			return err
+		}
 	}
 	if owner < 0 {
 		return nil
@@ -82,11 +94,15 @@ func (s setup) write(owner int, mode os.FileMode, text []byte, path ...string) e
 	return nil
 }
 
-// have reads what an earlier run made, nil when there is nothing.
-func (s setup) have(path ...string) []byte {
+// have reads what an earlier run made, nil when there is nothing. What cannot be
+// read is not taken for missing: another would be made in its place.
+func (s setup) have(path ...string) ([]byte, error) {
 	text, err := os.ReadFile(filepath.Join(append([]string{s.out}, path...)...))
-	if err != nil {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	return text
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeUnavailable, "what an earlier run made cannot be read: %w", err)
+	}
+	return text, nil
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -28,14 +26,9 @@ user tenon on >%s resetkeys resetchannels &tenon:bell -@all +@connection +publis
 // address that the API and the host reach it at.
 func (s setup) redis() error {
 	address := s.redisAddress
-	password := strings.TrimSpace(string(s.have("redis", "tenon.password")))
-	if password == "" {
-		var b [24]byte
-		_, _ = rand.Read(b[:]) // it never fails
-		password = hex.EncodeToString(b[:])
-		if err := s.write(s.postgres, 0o600, []byte(password), "redis", "tenon.password"); err != nil {
-			return err
-		}
+	password, err := s.secret("redis", "tenon.password")
+	if err != nil {
+		return err
 	}
 	_, port, _ := strings.Cut(address, ":")
 	config := fmt.Sprintf(redisConfig, port, filepath.Join(s.redisPrivate, "tls.pem"), filepath.Join(s.redisPrivate, "tls.key"), password)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/seal"
 )
 
@@ -44,7 +45,7 @@ func (s *sealed) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, erro
 		}
 		out[i] = &commonpb.Payload{
 			Metadata: map[string][]byte{converter.MetadataEncoding: []byte(Encoding)},
-			Data:     s.keys.Seal(s.place, pack(plain)),
+			Data:     s.keys.Seal(s.place, pack.Pack(plain)),
 		}
 	}
 	return out, nil
@@ -61,7 +62,7 @@ func (s *sealed) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, erro
 		if err != nil {
 			return nil, schema.Errorf(schema.CodeRefused, "the payload does not open with this cell's keys: %w", err)
 		}
-		plain, err := unpack(packed)
+		plain, err := pack.Unpack(packed)
 		if err != nil {
 			return nil, err
 		}

@@ -5,5 +5,5 @@
 // Search attributes, workflow ids, workflow types, queue and signal names are
 // never sealed by Temporal: nothing personal or secret belongs there.
 //
-// It imports schema and schema/seal only, and the Temporal SDK.
+// It imports schema, schema/pack and schema/seal only, and the Temporal SDK.
 package codec

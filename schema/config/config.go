@@ -90,9 +90,12 @@ func (e Event) Input() json.RawMessage {
 	return e.Body
 }
 
-// Result is how a run ended: exactly one of the two is set.
+// Result is how a run ended: exactly one of them is set.
 type Result struct {
 	Output json.RawMessage `json:"output,omitempty"`
+	// From is the step's value that the output is (a task.Ref), in its place: the
+	// journal keeps it already.
+	From string `json:"from,omitempty"`
 	// Error is an error object of the specification: type, status, title,
 	// detail, instance.
 	Error json.RawMessage `json:"error,omitempty"`

@@ -3,6 +3,7 @@ package keystore_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ func TestDeleteLeavesNoCopy(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 3)
+	require.Len(t, left, 4, "the other's, and the lock")
 	for _, entry := range left {
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
 		require.NoError(t, err)
@@ -52,4 +53,34 @@ func TestDeleteLeavesNoCopy(t *testing.T) {
 	_, err = open.ReadAt(was, 0)
 	require.NoError(t, err)
 	require.Equal(t, make([]byte, info.Size()), was, "it was overwritten")
+}
+
+// TestKilledWhileItCreated: a process that was killed after a new entry had got its
+// name, and before the name under which it was written was taken away, has left one
+// file with two names. What tidies up behind it leaves the keys.
+func TestKilledWhileItCreated(t *testing.T) {
+	p := newPairs(t)
+	dir := filepath.Join(t.TempDir(), "keys")
+	s, err := keystore.Open(dir)
+	require.NoError(t, err)
+	e := p.entry(t)
+	require.NoError(t, s.Create(t.Context(), e.Organization, func() (keystore.Entry, error) { return e, nil }))
+	entry := filepath.Join(dir, e.Organization+".json")
+	staged := filepath.Join(dir, strings.Replace(keyfile.Staged, "*", "1", 1))
+	require.NoError(t, os.Link(entry, staged))
+	require.NoError(t, s.Update(t.Context(), e.Organization, func(*keystore.Entry) error { return nil }))
+	got, err := s.Get(t.Context(), e.Organization)
+	require.NoError(t, err)
+	require.Equal(t, e, got)
+	require.NoFileExists(t, staged)
+
+	require.NoError(t, os.Link(entry, staged))
+	other := filepath.Join(t.TempDir(), "other")
+	require.NoError(t, os.Link(entry, other))
+	require.NoError(t, s.Delete(t.Context(), e.Organization))
+	require.NoFileExists(t, entry)
+	require.NoFileExists(t, staged)
+	text, err := os.ReadFile(other)
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, len(text)), text, "it was overwritten")
 }

@@ -60,7 +60,7 @@ func (s *Store) Floors(ctx context.Context, org string) (map[string]config.Floor
 // disk when RaiseFloors returns. No floor goes down by it. An organization
 // without keys has none: CodeNotFound.
 func (s *Store) RaiseFloors(ctx context.Context, org string, known map[string]config.Floor) error {
-	return s.alone(func() error {
+	return s.alone(ctx, func() error {
 		if _, err := s.Get(ctx, org); err != nil {
 			return err
 		}

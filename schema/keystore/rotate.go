@@ -109,14 +109,22 @@ func toFront(keys []DataKeyEntry, rotation, state string) []DataKeyEntry {
 	return append([]DataKeyEntry{next}, rest...)
 }
 
-// Destroy drops the retiring keys. A data key among logged, under which audit
-// details are, becomes an audit key: it opens nothing else anymore. Repeated,
-// it changes nothing.
-func (e *Entry) Destroy(logged []seal.KeyID, to Publics, root ...seal.PrivateKey) error {
-	if data, pairs := e.Retiring(); len(data)+len(pairs) == 0 {
+// Destroy drops the retiring keys, which unused names: one that retires and is not
+// among them may have data under it, and nothing is dropped. A data key among
+// logged, under which audit details are, becomes an audit key: it opens nothing else
+// anymore. Repeated, it changes nothing.
+func (e *Entry) Destroy(unused, logged []seal.KeyID, to Publics, root ...seal.PrivateKey) error {
+	data, pairs := e.Retiring()
+	retiring := append(data, pairs...)
+	if len(retiring) == 0 {
 		return nil
 	}
-	data, err := e.dataKeys(root, purposeData, e.DataKeys, toRoot)
+	for _, id := range retiring {
+		if !slices.Contains(unused, id) {
+			return schema.Errorf(schema.CodeConflict, "a key retires that was not found unused")
+		}
+	}
+	opened, err := e.dataKeys(root, purposeData, e.DataKeys, toRoot)
 	if err != nil {
 		return err
 	}
@@ -129,7 +137,7 @@ func (e *Entry) Destroy(logged []seal.KeyID, to Publics, root ...seal.PrivateKey
 		if !slices.Contains(logged, d.ID) {
 			continue
 		}
-		log, err := wrapDataKey(data[i], e.Organization, purposeAudit, to.Root, to.API)
+		log, err := wrapDataKey(opened[i], e.Organization, purposeAudit, to.Root, to.API)
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,11 @@ func (p pairs) publics() keystore.Publics {
 	return keystore.Publics{Root: p.root.Public(), API: p.api.Public()}
 }
 
+func retiring(e keystore.Entry) []seal.KeyID {
+	data, pairs := e.Retiring()
+	return append(data, pairs...)
+}
+
 // rotated takes an entry through a rotation, each step twice: it was made by a
 // process that was killed before it could say so.
 func rotated(t *testing.T, p pairs, e *keystore.Entry, kind keystore.Kind, logged ...seal.KeyID) {
@@ -31,7 +36,7 @@ func rotated(t *testing.T, p pairs, e *keystore.Entry, kind keystore.Kind, logge
 		require.NoError(t, e.Switch(kind, id, p.root))
 	}
 	for range 2 {
-		require.NoError(t, e.Destroy(logged, p.publics(), p.root))
+		require.NoError(t, e.Destroy(retiring(*e), logged, p.publics(), p.root))
 	}
 }
 
@@ -74,7 +79,11 @@ func TestDataKeyRotation(t *testing.T) {
 	data, _ := e.Retiring()
 	require.Equal(t, []seal.KeyID{former}, data)
 
-	require.NoError(t, e.Destroy(nil, p.publics(), p.root))
+	before := e
+	err = e.Destroy([]seal.KeyID{next}, nil, p.publics(), p.root)
+	require.Equal(t, schema.CodeConflict, schema.CodeOf(err), "what retires is not what was looked at")
+	require.Equal(t, before, e)
+	require.NoError(t, e.Destroy(retiring(e), nil, p.publics(), p.root))
 	api, cell = open()
 	for _, keys := range []seal.DataKeys{api, cell} {
 		_, err = keys.Open(place, old)
@@ -127,7 +136,7 @@ func TestCredentialPairRotation(t *testing.T) {
 	host, err := e.OpenForHost(p.root)
 	require.NoError(t, err)
 	require.Len(t, host.Private, 2)
-	require.NoError(t, e.Destroy(nil, p.publics(), p.root))
+	require.NoError(t, e.Destroy(retiring(e), nil, p.publics(), p.root))
 	host, err = e.OpenForHost(p.root)
 	require.NoError(t, err)
 	require.Len(t, host.Private, 1)
@@ -248,7 +257,7 @@ func TestSuccession(t *testing.T) {
 			path := filepath.Join(dir, "successor-"+string(side))
 			require.NoError(t, running.Current(side, current.Public()))
 			// Planted by who may write here, and knows the public halves.
-			require.NoError(t, writer.Announce(side, attacker, attacker))
+			require.NoError(t, writer.Announce(t.Context(), side, attacker, attacker))
 			require.NoError(t, running.Learn(side, current), "it is not for this pair")
 			planted, err := os.ReadFile(path)
 			require.NoError(t, err)
@@ -259,12 +268,12 @@ func TestSuccession(t *testing.T) {
 			for range 2 { // Twice in a row, as it may be.
 				next, err := seal.NewPrivateKey()
 				require.NoError(t, err)
-				require.NoError(t, writer.Announce(side, current, next))
+				require.NoError(t, writer.Announce(t.Context(), side, current, next))
 				require.Equal(t, schema.CodeUnavailable, schema.CodeOf(running.Current(side, current.Public())), "nothing more is wrapped to it")
 				require.NoError(t, writer.Update(ctx, e.Organization, func(e *keystore.Entry) error { return e.Rewrap(side, current, next.Public()) }))
 				require.NoError(t, open(running, map[keystore.Side]seal.PrivateKey{keystore.SideRoot: p.root, keystore.SideAPI: p.api}[side]))
-				require.NoError(t, writer.Withdraw(side))
-				require.NoError(t, writer.Withdraw(side))
+				require.NoError(t, writer.Withdraw(t.Context(), side))
+				require.NoError(t, writer.Withdraw(t.Context(), side))
 				require.Equal(t, schema.CodeUnavailable, schema.CodeOf(running.Current(side, current.Public())), "nor later, by an old copy")
 				require.NoError(t, running.Current(side, next.Public()))
 				late, err := keystore.Open(dir)

@@ -36,7 +36,7 @@ type document struct {
 
 // Store is a directory with one file per organization. Reads may run beside
 // writes. Hosts write, and the command that replaces a pair: each under the
-// directory's lock.
+// store's lock.
 type Store struct {
 	dir string
 
@@ -71,7 +71,7 @@ func (s *Store) Put(ctx context.Context, e Entry) error {
 // same time, in this process or another; what change returns as an error leaves
 // the entry as it is.
 func (s *Store) Update(ctx context.Context, org string, change func(*Entry) error) error {
-	return s.alone(func() error {
+	return s.alone(ctx, func() error {
 		if err := s.sweep(org); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (s *Store) Update(ctx context.Context, org string, change func(*Entry) erro
 // Create writes the entry that generate makes unless the organization has one.
 // Of several that create it at once, one does: keys are never made twice.
 func (s *Store) Create(ctx context.Context, org string, generate func() (Entry, error)) error {
-	return s.alone(func() error {
+	return s.alone(ctx, func() error {
 		_, err := s.Get(ctx, org)
 		if schema.CodeOf(err) != schema.CodeNotFound {
 			return err
@@ -112,26 +112,6 @@ func (s *Store) Create(ctx context.Context, org string, generate func() (Entry, 
 		_, err = keyfile.Create(s.path(org), text, 0o600)
 		return err
 	})
-}
-
-// alone holds the lock of the directory. It is held for as long as it takes to
-// write a file, and ends with the process that holds it.
-func (s *Store) alone(do func() error) error {
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "the key store could not be opened: %w", err)
-	}
-	defer func() { _ = d.Close() }()
-	for {
-		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return schema.Errorf(schema.CodeUnavailable, "the key store could not be locked: %w", err)
-	}
-	return do()
 }
 
 func encode(ctx context.Context, e Entry) ([]byte, error) {
@@ -214,7 +194,7 @@ func (s *Store) Delete(ctx context.Context, org string) error {
 	if err := schema.CheckID(schema.PrefixOrganization, org); err != nil {
 		return err
 	}
-	return s.alone(func() error { return s.destroy(org) })
+	return s.alone(ctx, func() error { return s.destroy(org) })
 }
 
 // List returns the organizations that have keys, sorted.

@@ -49,7 +49,7 @@ func successionKeys(private seal.PrivateKey) (seal.DataKeys, error) {
 
 // Announce makes the next pair of a side known to the processes that run with
 // the current one. Whoever changes the store afterwards sees it.
-func (s *Store) Announce(side Side, current, next seal.PrivateKey) error {
+func (s *Store) Announce(ctx context.Context, side Side, current, next seal.PrivateKey) error {
 	keys, err := successionKeys(current)
 	if err != nil {
 		return err
@@ -60,16 +60,16 @@ func (s *Store) Announce(side Side, current, next seal.PrivateKey) error {
 	if err != nil {
 		return schema.Errorf(schema.CodeInternal, "the successor does not encode: %w", err)
 	}
-	return s.alone(func() error { return keyfile.Supersede(s.successionPath(side), append(text, '\n'), 0o600) })
+	return s.alone(ctx, func() error { return keyfile.Supersede(s.successionPath(side), append(text, '\n'), 0o600) })
 }
 
 // Withdraw ends what Announce began: who has not learned the next pair by now
 // must be started again.
-func (s *Store) Withdraw(side Side) error {
-	return s.alone(func() error {
+func (s *Store) Withdraw(ctx context.Context, side Side) error {
+	return s.alone(ctx, func() error {
 		next, err := s.succession(side)
 		if schema.CodeOf(err) == schema.CodeNotFound {
-			return nil
+			return keyfile.DestroyAny(s.successionPath(side))
 		}
 		if err != nil {
 			return err
@@ -87,7 +87,7 @@ func (s *Store) Withdraw(side Side) error {
 				return err
 			}
 		}
-		return keyfile.Destroy(s.successionPath(side))
+		return keyfile.DestroyAny(s.successionPath(side))
 	})
 }
 
@@ -122,8 +122,8 @@ func (s *Store) Current(side Side, public seal.PublicKey) error {
 		return err
 	}
 	if announced && from == public.ID() || slices.Contains(former, public.ID()) {
-		return schema.Errorf(schema.CodeUnavailable, "the %s pair was replaced, and its public half here is the former one", side).
-			Advise("Copy the public half of the new pair to this machine: " + string(side) + ".pub.")
+		return schema.Errorf(schema.CodeUnavailable, "the %s pair was replaced, and what this machine has of it is the former one", side).
+			Advise("Bring the new pair's public half to this machine, " + string(side) + ".pub, and where the private half is used, that too.")
 	}
 	return nil
 }
@@ -137,10 +137,19 @@ func (s *Store) Successor(side Side) (from seal.KeyID, to seal.PublicKey, announ
 	return next.From, next.To, err == nil, err
 }
 
+// succession reads what is announced; CodeNotFound when nothing is. A file that is
+// blank was being withdrawn, and its former pair is noted already.
 func (s *Store) succession(side Side) (succession, error) {
 	text, err := keyfile.ReadPrivate(s.successionPath(side), keyFileLimit)
+	if keyfile.Blank(text) {
+		// Or it was superseded between being opened and being read.
+		text, err = keyfile.ReadPrivate(s.successionPath(side), keyFileLimit)
+	}
 	if err != nil {
 		return succession{}, err
+	}
+	if keyfile.Blank(text) {
+		return succession{}, schema.Errorf(schema.CodeNotFound, "the successor of the %s key was withdrawn", side)
 	}
 	var next succession
 	if err := json.Unmarshal(bytes.TrimSpace(text), &next); err != nil || next.Version != 1 {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -208,5 +209,61 @@ func TestSidesWriteAtTheSameTime(t *testing.T) {
 		open, err := api.Work().OpenRuns(t.Context())
 		require.NoError(t, err)
 		require.Len(t, open, 32)
+	})
+}
+
+// TestAFailedReadUndoesNobody: PostgreSQL ends a transaction in which a read failed
+// without what was written before, and calls that a success. Whoever shared it has
+// been told the truth.
+func TestAFailedReadUndoesNobody(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		_, cell := b.Sides(t)
+		for round := range 60 {
+			var wg sync.WaitGroup
+			for i := range 8 {
+				wg.Go(func() {
+					assert.NoError(t, cell.Work().SetMeta(t.Context(), fmt.Sprint(round, "/", i), []byte("kept")))
+				})
+			}
+			wg.Go(func() { assert.Error(t, cell.Work().ReadBadly(t.Context(), round%2 == 0)) })
+			wg.Wait()
+			for i := range 8 {
+				kept, err := cell.Work().GetMeta(t.Context(), fmt.Sprint(round, "/", i))
+				require.NoError(t, err)
+				require.Equal(t, "kept", string(kept))
+			}
+		}
+	})
+}
+
+// Invariant 7: of the processes that mean to make an effect's next attempt one may,
+// also when they ask in one transaction, and none once it has happened.
+func TestAnAttemptIsOneProcess(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		_, cell := b.Sides(t)
+		ctx, w := t.Context(), cell.Work()
+		put := func(r store.Run, ef store.Effect, owner, state string, attempt int) error {
+			ef.Owner, ef.State, ef.Attempts = owner, state, attempt
+			return w.Commit(ctx, store.RunCommit{Run: r.ID, Carrier: "car_1", Epoch: 1, Effects: []store.Effect{ef}})
+		}
+		for round := range int64(40) {
+			r := started(t, w, round+1)
+			ef := effect(r.ID, "e")
+			require.NoError(t, put(r, ef, "host_0", store.EffectFailed, 1))
+			var mine atomic.Int32
+			var wg sync.WaitGroup
+			for i := range 6 {
+				wg.Go(func() {
+					owner := fmt.Sprint("host_", i)
+					if put(r, ef, owner, store.EffectIntent, 2) != nil {
+						return
+					}
+					mine.Add(1)
+					assert.NoError(t, put(r, ef, owner, store.EffectDone, 2))
+				})
+			}
+			wg.Wait()
+			require.EqualValues(t, 1, mine.Load())
+		}
 	})
 }

@@ -94,6 +94,24 @@ func (c *Control) SetOrganizationState(ctx context.Context, id, state string, a 
 	})
 }
 
+// ActivateOrganization opens an organization that is being provisioned. In any other
+// state nothing changes, whenever it came into that: who asks late undoes nothing. The
+// state is read under the writers' lock.
+func (c *Control) ActivateOrganization(ctx context.Context, id string, a AuditDraft) error {
+	return c.s.w.do(ctx, "activate the organization", func(t *txn) error {
+		db, tctx := t.Read()
+		o, err := one[Organization](tctx, db, "organization", func(q *bun.SelectQuery) *bun.SelectQuery { return q.Where("id = ?", id) })
+		if err != nil || o.State != OrganizationProvisioning {
+			return err
+		}
+		if err := t.setState(id, OrganizationActive); err != nil {
+			return err
+		}
+		t.audit(a.of(id))
+		return nil
+	})
+}
+
 // PutRoute makes a webhook source known, with the organization it is of. A
 // route never moves to another organization: CodeConflict.
 func (c *Control) PutRoute(ctx context.Context, r Route, a AuditDraft) error {

@@ -11,6 +11,32 @@ import (
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
 
+// TestActivationUndoesNothing: an organization that is not being provisioned any more
+// stays as it is, and one that nobody knows is none.
+func TestActivationUndoesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		ctx, c := t.Context(), b.Control(t)
+		wantCode(t, schema.CodeNotFound, c.ActivateOrganization(ctx, "org_0", draft("activated", "")))
+		for from, to := range map[string]string{
+			store.OrganizationProvisioning: store.OrganizationActive,
+			store.OrganizationActive:       store.OrganizationActive,
+			store.OrganizationSuspended:    store.OrganizationSuspended,
+			store.OrganizationPutBack:      store.OrganizationPutBack,
+			store.OrganizationDeleting:     store.OrganizationDeleting,
+		} {
+			org := "org_" + from
+			require.NoError(t, c.CreateOrganization(ctx, store.Organization{ID: org, Name: org, State: from}, draft("organization.create", org)))
+			require.NoError(t, c.ActivateOrganization(ctx, org, draft("activated", org)))
+			found, err := c.GetOrganization(ctx, org)
+			require.NoError(t, err)
+			require.Equal(t, to, found.State)
+		}
+		entries, err := c.ListAudit(ctx, store.AuditFilter{Action: "activated"})
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+	})
+}
+
 func TestOrganizations(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
 		ctx, c := t.Context(), b.Control(t)

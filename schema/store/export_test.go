@@ -18,3 +18,26 @@ func SealedColumns(chain string) map[string]bool {
 	}
 	return out
 }
+
+// ReadBadly is a unit of work that reads first, which the database fails; through bun,
+// if so wanted.
+func (w *Work) ReadBadly(ctx context.Context, through bool) error {
+	return w.s.w.do(ctx, "read badly", func(t *txn) error {
+		var n int64
+		if through {
+			db, ctx := t.Read()
+			return db.NewRaw("SELECT seq FROM none").Scan(ctx, &n)
+		}
+		return t.QueryRow("SELECT seq FROM none", nil, &n)
+	})
+}
+
+// WriteBlindly is a unit of work that writes through bun, whatever became of the
+// transaction.
+func (w *Work) WriteBlindly(ctx context.Context, key string) error {
+	return w.s.w.do(ctx, "write blindly", func(t *txn) error {
+		db, ctx := t.Write()
+		_, _ = db.NewRaw("INSERT INTO meta (key, value) VALUES (?, ?)", key, []byte("v")).Exec(ctx)
+		return nil
+	})
+}

@@ -45,20 +45,13 @@ func (w *Work) Own(ctx context.Context, epoch int64) error {
 // Lost is closed once a write was refused with [ErrNotOwner].
 func (w *Work) Lost() <-chan struct{} { return w.s.w.owner.lost }
 
-// fence refuses the transaction of a process that is not the owner anymore. The
-// row is read under the writers' lock, in the transaction itself: whoever was
-// paused for long finds out here, before it writes anything (invariant 7).
-func (o *ownership) fence(t *txn) error {
-	if o.epoch == 0 {
+// fence refuses the transaction of a process that is not the owner anymore: now is
+// the owner's epoch, read under the writers' lock as the transaction begins. Whoever
+// was paused for long finds out here, before it writes anything (invariant 7).
+func (o *ownership) fence(now int64) error {
+	if o.epoch == 0 || now == o.epoch {
 		return nil
 	}
-	var now int64
-	if err := t.QueryRow("SELECT epoch FROM owner", nil, &now); err != nil {
-		return err
-	}
-	if now != o.epoch {
-		o.once.Do(func() { close(o.lost) })
-		return ErrNotOwner
-	}
-	return nil
+	o.once.Do(func() { close(o.lost) })
+	return ErrNotOwner
 }

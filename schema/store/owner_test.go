@@ -46,6 +46,7 @@ func TestEveryWriteOfAFormerOwnerIsRefused(t *testing.T) {
 				return err
 			},
 			"meta":  func() error { return before.SetMeta(ctx, "key", []byte("late")) },
+			"blind": func() error { return before.WriteBlindly(ctx, "blind") },
 			"audit": func() error { return before.AppendAudit(ctx, draft("late", "")) },
 		} {
 			err := write()

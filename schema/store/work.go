@@ -56,11 +56,19 @@ func (w *Work) Cursor(ctx context.Context, name string) (int64, error) {
 	return seqs[0], nil
 }
 
+// SettledCursor is Cursor once no other transaction is under way: one whose connection
+// broke as it was committed may still be, and its runs are then there.
+func (w *Work) SettledCursor(ctx context.Context, name string) (seq int64, err error) {
+	err = w.s.w.do(ctx, "read the cursor", func(t *txn) error {
+		return t.QueryRow("SELECT COALESCE(MAX(seq), 0) FROM cursors WHERE name = ?", []any{name}, &seq)
+	})
+	return seq, err
+}
+
 // advance moves a cursor, never back.
 func (t *txn) advance(name string, seq int64) error {
-	_, _, err := t.Exec(`INSERT INTO cursors (name, seq) VALUES (?, ?)
+	return t.Later(`INSERT INTO cursors (name, seq) VALUES (?, ?)
 ON CONFLICT (name) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > cursors.seq`, name, seq)
-	return err
 }
 
 // GetMeta reads what SetMeta kept under the key.
@@ -165,19 +173,9 @@ func (w *Work) StartRuns(ctx context.Context, runs []Run, cursor int64, audit []
 		}
 	}
 	return w.s.w.do(ctx, "start the runs", func(t *txn) error {
-		fresh := make(map[int64]bool, len(rows))
-		if t.Postgres() {
-			if err := runRows.Returning(t.Tx, rows, "seq, id", func(seq int64, _ string) { fresh[seq] = true }); err != nil {
-				return err
-			}
-		} else {
-			seqs, err := runRows.InsertEach(t.Tx, rows)
-			if err != nil {
-				return err
-			}
-			for _, seq := range seqs {
-				fresh[seq] = true
-			}
+		fresh, err := t.startRuns(rows)
+		if err != nil {
+			return err
 		}
 		if cursor > 0 {
 			if err := t.advance(CursorEvents, cursor); err != nil {
@@ -185,12 +183,30 @@ func (w *Work) StartRuns(ctx context.Context, runs []Run, cursor int64, audit []
 			}
 		}
 		for i, a := range audit {
-			if len(audit) != len(runs) || fresh[runs[i].EventSeq] {
+			if len(audit) != len(runs) || fresh(runs[i]) {
 				t.audit(a)
 			}
 		}
 		return nil
 	})
+}
+
+// startRuns inserts the runs and returns which are new: all of them, unless the relay
+// does not know what was committed last.
+func (t *txn) startRuns(rows [][]any) (fresh func(Run) bool, err error) {
+	known := make(map[int64]bool, len(rows))
+	fresh = func(r Run) bool { return known[r.EventSeq] }
+	if runRows.PutOff(t.Tx, rows) {
+		return func(Run) bool { return true }, nil
+	}
+	if t.Postgres() {
+		return fresh, runRows.Returning(t.Tx, rows, "seq, id", func(seq int64, _ string) { known[seq] = true })
+	}
+	seqs, err := runRows.InsertEach(t.Tx, rows)
+	for _, seq := range seqs {
+		known[seq] = true
+	}
+	return fresh, err
 }
 
 // TakeRuns makes the carrier the owner of those of the runs that are in one

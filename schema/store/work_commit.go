@@ -172,8 +172,7 @@ func (t *txn) putSteps(owners []*holding, steps [][]Step) error {
 			})
 		}
 	}
-	n, err := stepRows.Insert(t.Tx, rows)
-	if err != nil || n == int64(len(rows)) {
+	if all, err := stepRows.All(t.Tx, rows); all || err != nil {
 		return err
 	}
 	// Some were there before: a commit that is repeated, or a second answer
@@ -221,10 +220,11 @@ func (t *txn) putEffects(owners []*holding, effects [][]Effect) error {
 		run int64
 		key string
 	}
-	// One statement may touch a row once: of several states of one effect
-	// only the last is written, if all are of the same effect.
+	// One statement may touch a row once: of several states of one effect only the
+	// last is written, if each may follow the one before.
 	last := make(map[place]int)
 	var rows [][]any
+	var kept []Effect
 	for i, h := range owners {
 		for _, e := range effects[i] {
 			stamp(&e.CreatedAt, &e.UpdatedAt)
@@ -233,23 +233,30 @@ func (t *txn) putEffects(owners []*holding, effects [][]Effect) error {
 				e.IdempotencyKey, e.Owner, e.State, blob(e.Digest), blob(e.OutcomeSealed),
 			}
 			at, again := last[place{h.seq, e.Key}]
-			if !again {
+			switch {
+			case !again:
 				last[place{h.seq, e.Key}] = len(rows)
-				rows = append(rows, row)
-				continue
-			}
-			before, _ := rows[at][12].([]byte)
-			if rows[at][6] != row[6] || !bytes.Equal(before, e.Digest) {
+				rows, kept = append(rows, row), append(kept, e)
+			case !e.follows(kept[at]):
 				return otherEffect()
+			default:
+				rows[at], kept[at] = row, e
 			}
-			rows[at] = row
 		}
 	}
-	n, err := effectRows.Insert(t.Tx, rows)
-	if err == nil && n != int64(len(rows)) {
+	all, err := effectRows.All(t.Tx, rows)
+	if err == nil && !all {
 		return otherEffect()
 	}
 	return err
+}
+
+// follows is the condition of effectConflict, for states of an effect that are written
+// in one transaction.
+func (e Effect) follows(before Effect) bool {
+	return e.ID == before.ID && bytes.Equal(e.Digest, before.Digest) && e.IdempotencyKey == before.IdempotencyKey &&
+		(before.State != EffectDone || e.State == EffectDone) &&
+		(e.Attempts > before.Attempts || e.Attempts == before.Attempts && e.Owner == before.Owner)
 }
 
 func otherEffect() error {
@@ -275,7 +282,7 @@ func (t *txn) putRuns(held []*holding) error {
 		}
 		h.dirty = false // several commits of one run share its holding
 		if !t.Postgres() {
-			_, _, err := t.Exec(updateRun, h.epoch, h.carrier, h.state, h.started, h.ended, h.due, h.errorType, h.setResult, h.result, h.seq)
+			err := t.Later(updateRun, h.epoch, h.carrier, h.state, h.started, h.ended, h.due, h.errorType, h.setResult, h.result, h.seq)
 			if err != nil {
 				return err
 			}
@@ -289,6 +296,5 @@ func (t *txn) putRuns(held []*holding) error {
 	if len(seqs) == 0 {
 		return nil
 	}
-	_, _, err := t.Exec(updateRuns, seqs, epochs, carriers, states, started, ended, due, errorTypes, has, results)
-	return err
+	return t.Later(updateRuns, seqs, epochs, carriers, states, started, ended, due, errorTypes, has, results)
 }

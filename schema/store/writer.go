@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -26,7 +28,9 @@ type writer struct {
 type txn struct {
 	*database.Tx
 	drafts []AuditDraft
-	head   audit.Head
+	// before is the last entry of the chain when the transaction began; head the last
+	// one that it adds.
+	before, head audit.Head
 }
 
 func newWriter(db *database.DB, chain string) *writer {
@@ -58,27 +62,40 @@ func (t *txn) guard(doing string, run func(*txn) error) error {
 
 func (t *txn) audit(drafts ...AuditDraft) { t.drafts = append(t.drafts, drafts...) }
 
+// What a transaction reads as it begins, under the writers' lock: so several
+// processes can extend one chain, and a former owner writes nothing.
+const (
+	readHead  = "SELECT (SELECT seq FROM audit ORDER BY seq DESC LIMIT 1), (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1)"
+	readOwner = ", (SELECT epoch FROM owner)"
+)
+
 // Begin starts a transaction, unless another process owns the side.
-func (w *writer) Begin() (*txn, error) {
-	begun, err := w.db.Begin()
-	if err != nil {
-		return nil, err
+func (w *writer) Begin(careful bool) (*txn, error) {
+	t := &txn{}
+	var seq, epoch sql.NullInt64
+	entry := &database.Entry{Query: readHead, Into: []any{&seq, &t.before.Hash}}
+	if w.chain == ChainWork {
+		entry.Query, entry.Into = readHead+readOwner, append(entry.Into, &epoch)
 	}
-	t := &txn{Tx: begun}
-	if err := w.owner.fence(t); err != nil {
-		w.db.Rollback(begun)
-		return nil, database.Error("ask who owns the cell", err)
+	entry.Check = func() error {
+		t.before.Seq = seq.Int64
+		return w.owner.fence(epoch.Int64)
 	}
-	return t, nil
+	var err error
+	t.Tx, err = w.db.Begin(careful, entry)
+	return t, err
 }
 
 // Commit appends the audit entries and commits.
 func (w *writer) Commit(t *txn) error {
 	if err := w.append(t); err != nil {
 		w.db.Rollback(t.Tx)
-		return database.Error("write the audit log", err)
+		return group.Undone(database.Error("write the audit log", err))
 	}
 	if err := w.db.Commit(t.Tx); err != nil {
+		if errors.Is(err, database.ErrUndone) {
+			err = group.Undone(err)
+		}
 		return err
 	}
 	if len(t.drafts) > 0 {
@@ -112,16 +129,18 @@ var auditColumns = []database.Column{
 	{Name: "hash", Type: database.Bytes},
 }
 
-// append links the transaction's drafts to the chain. The head is read under
-// the writers' lock, so that several processes can extend one chain.
+// append links the transaction's drafts to the chain.
 func (w *writer) append(t *txn) error {
 	if len(t.drafts) == 0 {
 		return nil
 	}
-	head, err := w.readHead(t)
-	if err != nil {
+	if err := t.Start(); err != nil {
 		return err
 	}
+	if err := w.follows(t.before); err != nil {
+		return err
+	}
+	head := t.before
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	rows := make([][]any, len(t.drafts))
 	for i, d := range t.drafts {
@@ -139,38 +158,29 @@ func (w *writer) append(t *txn) error {
 	}
 	t.head = head
 	if w.chain == ChainControl {
-		_, err = controlAuditRows.Insert(t.Tx, rows)
-		return err
+		return entire(controlAuditRows.All(t.Tx, rows))
 	}
 	for i := range rows {
 		rows[i] = rows[i][:len(auditColumns)]
 	}
-	_, err = auditRows.Insert(t.Tx, rows)
+	return entire(auditRows.All(t.Tx, rows))
+}
+
+func entire(all bool, err error) error {
+	if err == nil && !all {
+		return schema.Errorf(schema.CodeInternal, "an entry of the audit log was not written")
+	}
 	return err
 }
 
-// readHead refuses to go on after a head that is not the one this process
+// follows refuses to go on after a head that is not the one this process
 // wrote, or one that follows it: somebody cut or rewrote the log, and a chain
 // that continues would hide it.
-func (w *writer) readHead(t *txn) (audit.Head, error) {
-	rows, err := t.Query("SELECT seq, hash FROM audit WHERE seq >= ? ORDER BY seq DESC LIMIT 1", w.head.Seq)
-	if err != nil {
-		return audit.Head{}, err
-	}
-	defer rows.Close() //nolint:errcheck // Err below tells
-	var head audit.Head
-	for rows.Next() {
-		if err := rows.Scan(&head.Seq, &head.Hash); err != nil {
-			return audit.Head{}, err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return audit.Head{}, err
-	}
+func (w *writer) follows(head audit.Head) error {
 	if head.Seq < w.head.Seq || (head.Seq == w.head.Seq && !bytes.Equal(head.Hash, w.head.Hash)) {
-		return audit.Head{}, audit.Finding{Chain: w.chain, Seq: w.head.Seq, What: "the last entry written is not there anymore"}.Err()
+		return audit.Finding{Chain: w.chain, Seq: w.head.Seq, What: "the last entry written is not there anymore"}.Err()
 	}
-	return head, nil
+	return nil
 }
 
 // blob keeps an absent value out of NOT NULL columns as an empty one.

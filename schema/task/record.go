@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 )
 
@@ -10,6 +11,9 @@ import (
 type Record struct {
 	Result StepResult              `json:"result"`
 	Values map[Ref]json.RawMessage `json:"values,omitempty"`
+	// From names the values that are the output of an effect of the run, each by the
+	// effect's key. The ledger alone keeps them: see [Record.Kept] and [Record.Fill].
+	From map[Ref]string `json:"from,omitempty"`
 	// Until is the instant that Result.Wait ends at; zero when it is zero.
 	Until time.Time `json:"until,omitzero"`
 }
@@ -21,4 +25,33 @@ func (r Record) At(now time.Time) StepResult {
 		answer.Wait = max(0, r.Until.Sub(now))
 	}
 	return answer
+}
+
+// Kept is the record without the values that the ledger keeps.
+func (r Record) Kept() Record {
+	if len(r.From) == 0 {
+		return r
+	}
+	values := maps.Clone(r.Values)
+	for ref := range r.From {
+		delete(values, ref)
+	}
+	r.Values = values
+	return r
+}
+
+// Fill gives a record that was kept its values back; output tells the output of an
+// effect of the run, by its key.
+func (r *Record) Fill(output func(effect string) (json.RawMessage, error)) error {
+	for ref, effect := range r.From {
+		v, err := output(effect)
+		if err != nil {
+			return err
+		}
+		if r.Values == nil {
+			r.Values = make(map[Ref]json.RawMessage, len(r.From))
+		}
+		r.Values[ref] = v
+	}
+	return nil
 }

@@ -14,6 +14,8 @@ const (
 	Carrier = "tenon.carrier"
 	// Step is the activity that performs one phase of one task.
 	Step = "tenon.step"
+	// Stretches is the activity that performs the first stretch of each of several runs.
+	Stretches = "tenon.stretches"
 	// Finish is the activity that ends a run. It answers nothing but an error.
 	Finish = "tenon.finish"
 	// Recall is the activity that reads back what the journal holds of a run,
@@ -38,6 +40,9 @@ const (
 	// LocalPatience is how long a step waits inside a local activity for a
 	// live call before it answers [StepResult.Slow].
 	LocalPatience = time.Second
+	// StretchesPatience is how long, in [Stretches], a run whose carrier has to go on
+	// with it waits for the others to be answered.
+	StretchesPatience = 20 * time.Millisecond
 	// StepLimit bounds one attempt of a regular activity.
 	StepLimit = 2 * time.Minute
 	// HeartbeatEvery is how often a regular activity reports to the engine,
@@ -47,8 +52,9 @@ const (
 )
 
 // InterpreterVersion is frozen into each carrier's input at its start. Version 2
-// asks for tasks in a row at once; carriers of version 1 go on without.
-const InterpreterVersion = 2
+// asks for tasks in a row at once, version 3 for those of all new runs together;
+// carriers of the versions before go on without.
+const InterpreterVersion = 3
 
 // FinishKey is the key of a run's end, as the steps have theirs.
 const FinishKey = ":finish"
@@ -226,6 +232,21 @@ type StepResult struct {
 
 // Proceeds tells whether the task after this one may be performed.
 func (r StepResult) Proceeds() bool { return !r.Stopped && !r.Slow && r.Fault == nil }
+
+// Over tells whether the run needs its carrier no more.
+func (r StepResult) Over() bool { return r.Finished || r.Stopped }
+
+// StretchesRequest asks for the first stretches of new runs, each as if it were
+// asked for by itself.
+type StretchesRequest struct {
+	Steps []StepRequest `json:"steps"`
+}
+
+// StretchesResult holds the answers in the order of the requests. One that is nil was
+// not there yet, or could not be had: its carrier asks for it by itself.
+type StretchesResult struct {
+	Answers []*StepResult `json:"answers"`
+}
 
 // Fault is an error of the specification, without its text: the whole object
 // is the value at Ref. Only a fault that the interpreter itself raises (and

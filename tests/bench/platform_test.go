@@ -141,7 +141,7 @@ func until(b *testing.B, patience time.Duration, what string, done func() bool) 
 	b.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
-	again := time.NewTicker(5 * time.Millisecond)
+	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for !done() {
 		select {

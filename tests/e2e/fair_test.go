@@ -116,9 +116,12 @@ func TestAFlowsLimitIsHeld(t *testing.T) {
 			p.start(t)
 			s := newShop(t, p, ledger.Keys, map[string]string{"narrow": billing(waiting(100 * time.Millisecond))})
 			s.must(t, http.MethodPatch, "/v1/flows/narrow", 200, map[string]any{"max_concurrent_runs": 3}, nil)
-			require.NoError(t, s.books.Control(ledger.Control{Count: 1_000_000, StallMS: 300}))
+			// The first ones wait for long enough to be seen together.
+			require.NoError(t, s.books.Control(ledger.Control{Count: 3, StallMS: 5_000}))
 			orders := s.flood(t, "narrow", 24)
-			most, killed := int64(0), false
+			s.stalled(t, 3)
+			require.NoError(t, s.books.Control(ledger.Control{Count: 1_000_000, StallMS: 300}))
+			most, killed := int64(3), false
 			eventually(t, 2*time.Minute, "every bill", func() bool {
 				stats := s.books.Stats()
 				most = max(most, stats.Stalled)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -89,10 +90,13 @@ func TestAFullCellTakesNothingIn(t *testing.T) {
 			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
 			var flows struct{ Items []struct{ ID string } }
 			s.must(t, http.MethodGet, "/v1/flows", 200, nil, &flows)
+			noise := make([]byte, 300<<10) // What is kept is compressed first.
+			_, err := rand.Read(noise)
+			require.NoError(t, err)
 			var accepted []string
 			for i := range most {
 				id := fmt.Sprint("order-", i)
-				body := map[string]any{"input": map[string]any{"id": id, "padding": strings.Repeat("x", 400<<10)}}
+				body := map[string]any{"input": map[string]any{"id": id, "padding": noise}}
 				status, answer, err := p.call(t, s.key, "prod", http.MethodPost, "/v1/flows/"+flows.Items[0].ID+"/runs", body)
 				require.NoError(t, err)
 				if status == http.StatusAccepted {

@@ -21,7 +21,7 @@ func TestManyRunsAreTakenUp(t *testing.T) {
 	const waits, calls = 200, 60
 	p := newPlatform(t)
 	p.start(t)
-	s := newShop(t, p, ledger.Keys, map[string]string{"now": billing(""), "later": billing(waiting(15 * time.Second))})
+	s := newShop(t, p, ledger.Keys, map[string]string{"now": billing(""), "later": billing(waiting(45 * time.Second))})
 	require.NoError(t, s.books.Control(ledger.Control{Count: calls, StallMS: 12_000, When: ledger.Before}))
 	var orders []string
 	deliver := func(flow string, n int) {
@@ -40,9 +40,9 @@ func TestManyRunsAreTakenUp(t *testing.T) {
 		}
 		senders.Wait()
 	}
-	deliver("now", calls)
 	deliver("later", waits)
-	s.reach(t, 60*time.Second, "waiting", waits)
+	s.reach(t, 45*time.Second, "waiting", waits)
+	deliver("now", calls)
 	s.stalled(t, 16)
 
 	require.Less(t, p.stop(t), 10*time.Second)
@@ -52,7 +52,7 @@ func TestManyRunsAreTakenUp(t *testing.T) {
 	began := time.Now()
 	s.reach(t, 60*time.Second, "completed", calls)
 	t.Logf("%d runs that were under way ended %s after the start", calls, time.Since(began).Round(time.Millisecond))
-	s.reach(t, 60*time.Second, "completed", calls+waits)
+	s.reach(t, 90*time.Second, "completed", calls+waits)
 	t.Logf("and %d that waited after %s", waits, time.Since(began).Round(time.Millisecond))
 	s.bills(t, orders...)
 }

@@ -80,8 +80,8 @@ func on(t *testing.T, b storetest.Backend, test func(*site)) {
 		return s.api.Close()
 	})
 	t.Cleanup(func() { require.NoError(t, s.close()) })
-	issued, err := api.IssueAdministratorKey(t.Context(), s.control)
-	require.NoError(t, err)
+	issued := api.NewAdministratorKey()
+	require.NoError(t, api.IssueAdministratorKey(t.Context(), s.control, issued))
 	s.admin = string(issued.Reveal())
 	test(s)
 }

@@ -124,8 +124,9 @@ func (f *files) after(organization string, sequence int64) ([]audit.Checkpoint, 
 	return out, err
 }
 
-// read gives each checkpoint of the file. What is no checkpoint is passed over:
-// what is missing shows by the numbers.
+// read gives each checkpoint of the file, once: hosts that share the file each add
+// what they follow, and one that could not make sure of a line adds it again. What
+// is no checkpoint is passed over: what is missing shows by the numbers.
 func (f *files) read(organization string, each func(audit.Checkpoint)) error {
 	file, err := os.Open(f.path(organization))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -137,9 +138,16 @@ func (f *files) read(organization string, each func(audit.Checkpoint)) error {
 	defer func() { _ = file.Close() }()
 	lines := bufio.NewScanner(file)
 	lines.Buffer(make([]byte, 4<<10), maxLine)
+	given := make(map[string]bool)
 	for lines.Scan() {
 		var l audit.Line
-		if err := json.Unmarshal(lines.Bytes(), &l); err == nil && l.Checkpoint != nil {
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Checkpoint == nil {
+			continue
+		}
+		// One whose signature was changed is another, and is to be found out.
+		same := string(append(l.Checkpoint.Hash(), l.Checkpoint.Signature...))
+		if !given[same] {
+			given[same] = true
 			each(*l.Checkpoint)
 		}
 	}

@@ -142,6 +142,41 @@ func TestPutBackDatabases(t *testing.T) {
 	})
 }
 
+// Two hosts have one directory of checkpoints: each adds what it has not seen, in its
+// own time. The log verifies, and a restore is accepted, as with one.
+func TestHostsThatShareTheirFiles(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		s := newSite(t, b)
+		signer := audit.NewSigner()
+		one, another := s.notary(signer), s.notary(signer)
+		attest := func(n *notary.Notary) {
+			s.write(1)
+			require.NoError(t, n.Attest(t.Context(), s.org))
+		}
+		attest(one)
+		attest(another)
+		back := s.copied()
+		for _, n := range []*notary.Notary{another, one, one, another} {
+			attest(n)
+		}
+		text, err := os.ReadFile(s.file(s.org))
+		require.NoError(t, err)
+		require.Greater(t, strings.Count(string(text), "\n"), len(s.signed(s.org)))
+		found := s.verify(signer, s.org)
+		require.Empty(t, found.Findings)
+		require.EqualValues(t, 6, found.Checkpoints)
+		require.NoError(t, s.notary(signer).Attest(t.Context(), s.org))
+
+		back()
+		require.Equal(t, schema.CodePutBack, schema.CodeOf(one.Attest(t.Context(), s.org)))
+		_, err = notary.Accept(t.Context(), s.evidence(signer), signer, s.org, "operator:x")
+		require.NoError(t, err)
+		attest(another)
+		attest(one)
+		require.Empty(t, s.verify(signer, s.org).Findings)
+	})
+}
+
 // What was signed is on disk: a writer that is killed, and one that is looked at
 // while it writes, are never taken for a database that was put back.
 func TestNoFalseAlarm(t *testing.T) {

@@ -13,9 +13,13 @@ import (
 const keysEvery = time.Second
 
 // publics are the halves that new keys of cells are wrapped to: either pair may
-// be replaced while the host runs.
+// be replaced while the host runs. A former one is refused on both sides: a host may
+// have been started with an old copy of the root key, too.
 func (h *Host) publics() (keystore.Publics, error) {
-	root, err := h.cfg.Keys.Holds(keystore.SideRoot, h.cfg.Root)
+	root, err := h.root()
+	if err == nil {
+		err = h.cfg.Keys.Current(keystore.SideRoot, root[0].Public())
+	}
 	if err != nil {
 		return keystore.Publics{}, err
 	}

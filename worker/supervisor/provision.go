@@ -6,6 +6,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -16,7 +17,9 @@ import (
 
 // platformWorker serves the platform's own workflows.
 func (h *Host) platformWorker(context.Context) (sdkworker.Worker, error) {
-	w := sdkworker.New(h.cfg.Client, platform.Queue, sdkworker.Options{DisableRegistrationAliasing: true})
+	w := sdkworker.New(h.cfg.Client, platform.Queue, sdkworker.Options{
+		DisableRegistrationAliasing: true, Interceptors: []interceptor.WorkerInterceptor{&telling{logger: h.cfg.Logger}},
+	})
 	p := platformactivities.New(platformactivities.Config{
 		Keys: h.cfg.Keys, Control: h.cfg.Control, Admin: h.cfg.Admin,
 		Publics: h.publics, Namespace: h.cfg.Namespace, DeleteNamespace: h.cfg.DeleteNamespace, Host: h.id,

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/crypto/nacl/box"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/place"
@@ -23,22 +20,29 @@ type Keyring struct {
 	data         seal.DataKeys
 	tokens       seal.DataKeys
 	// allowed is the use that each connection's credential was last found to be
-	// entered for with everything allowed. A use is no secret; looking through
-	// one costs more than opening the rest.
-	allowed sync.Map // connection → seal.Use
+	// entered for with everything allowed. A use is no secret; reading and looking
+	// through one costs more than opening the rest.
+	allowed sync.Map // connection → allowed
+}
+
+// allowed is a use as it was sealed, and as it was read: it is shared, and must not
+// be changed.
+type allowed struct {
+	text []byte
+	use  seal.Use
 }
 
 // pairs are the cell's credential pairs. They do not change: they are replaced
 // whole.
 type pairs struct {
 	current seal.PublicKey
-	private map[seal.KeyID]seal.PrivateKey
+	private map[seal.KeyID]pair
 }
 
 func newPairs(private []seal.PrivateKey) *pairs {
-	p := &pairs{private: make(map[seal.KeyID]seal.PrivateKey, len(private))}
+	p := &pairs{private: make(map[seal.KeyID]pair, len(private))}
 	for _, k := range private {
-		p.private[k.Public().ID()] = k
+		p.private[k.Public().ID()] = newPair(k)
 	}
 	if len(private) > 0 {
 		p.current = private[0].Public()
@@ -99,9 +103,7 @@ func (k *Keyring) unseal(inner []byte, connection string) ([]byte, error) {
 	if !ok {
 		return nil, refuse(connection, "was sealed to a key that this cell does not have")
 	}
-	public, secret := [seal.KeySize]byte(private.Public()), [seal.KeySize]byte(private.Reveal())
-	defer clear(secret[:])
-	plain, ok := box.OpenAnonymous(nil, sealed, &public, &secret)
+	plain, ok := private.open(sealed)
 	if !ok {
 		return nil, refuse(connection, "was changed")
 	}
@@ -118,20 +120,26 @@ type sealedCredential struct {
 	Values       seal.Values     `json:"values"`
 }
 
-// parse reads what a box holds, and refuses what else is in it. The use alone,
-// which is no secret, is given to a Decoder.
-func parse(text []byte) (c sealedCredential, use seal.Use, err error) {
+// parse reads what a box holds, and refuses what else is in it. seen tells that
+// the use is one that was found to be allowed.
+func (k *Keyring) parse(text []byte) (c sealedCredential, use seal.Use, seen bool, err error) {
 	if err := seal.Decode(text, &c, "organization", "connection", "version", "use", "values"); err != nil {
-		return c, use, err
+		return c, use, false, err
 	}
+	if a, ok := k.allowed.Load(c.Connection); ok {
+		if a := a.(allowed); bytes.Equal(a.text, c.Use) { //nolint:forcetypeassert // Nothing else is stored.
+			return c, a.use, true, nil
+		}
+	}
+	// The use alone, which is no secret, is given to a Decoder.
 	decoder := json.NewDecoder(bytes.NewReader(c.Use))
 	decoder.DisallowUnknownFields()
-	return c, use, decoder.Decode(&use)
+	return c, use, false, decoder.Decode(&use)
 }
 
 func (k *Keyring) check(text []byte, connection string, version int) (*Opened, error) {
 	// A client seals by itself, so what is inside was never checked before.
-	c, use, err := parse(text)
+	c, use, seen, err := k.parse(text)
 	defer c.Values.Forget()
 	if err != nil {
 		return nil, refuse(connection, "does not parse")
@@ -139,7 +147,7 @@ func (k *Keyring) check(text []byte, connection string, version int) (*Opened, e
 	if c.Organization != k.organization || c.Connection != connection || c.Version != version {
 		return nil, refuse(connection, "was entered for another place")
 	}
-	if err := k.admissible(c, use); err != nil {
+	if err := k.admissible(c, use, seen); err != nil {
 		why := "was entered for a use, or with values, that are not allowed"
 		var known *schema.Error
 		if errors.As(err, &known) {
@@ -156,8 +164,8 @@ func (k *Keyring) check(text []byte, connection string, version int) (*Opened, e
 }
 
 // admissible tells whether the use and the values are ones that may be entered.
-func (k *Keyring) admissible(c sealedCredential, use seal.Use) error {
-	if known, ok := k.allowed.Load(c.Connection); ok && reflect.DeepEqual(known, use) {
+func (k *Keyring) admissible(c sealedCredential, use seal.Use, seen bool) error {
+	if seen {
 		_, err := seal.Check(use.Inject, c.Values)
 		return err
 	}
@@ -165,7 +173,7 @@ func (k *Keyring) admissible(c sealedCredential, use seal.Use) error {
 		Organization: c.Organization, Connection: c.Connection, Version: c.Version, Use: use, Values: c.Values,
 	})
 	if err == nil {
-		k.allowed.Store(c.Connection, use)
+		k.allowed.Store(c.Connection, allowed{text: c.Use, use: use})
 	}
 	return err
 }

@@ -13,6 +13,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/blake2b"
+	"golang.org/x/crypto/nacl/secretbox"
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // HSalsa20, of which crypto_box derives its key, is nowhere else.
 
 	"github.com/tenonhq/tenon/activities/internal/keyring"
 	"github.com/tenonhq/tenon/schema"
@@ -125,6 +128,7 @@ func TestAttacks(t *testing.T) {
 		"twice wrapped":                               mine.data.Seal(place3, mine.data.Seal(place3, good)),
 		"a wrapped key in the place of a credential":  mine.data.Seal(place3, rewrapped),
 		"a wrapped key dressed up as a credential":    mine.data.Seal(place3, dress(rewrapped)),
+		"by a secret that everyone shares":            mine.data.Seal(place3, mine.worthless(t, credential(org, con, 3))),
 		"nothing inside":                              mine.data.Seal(place3, nil),
 		"cut short inside":                            mine.data.Seal(place3, good[:len(good)-1]),
 		"empty":                                       nil,
@@ -132,6 +136,22 @@ func TestAttacks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, mine.keyring, outer) })
 	}
+}
+
+// worthless seals with an ephemeral key of low order: what it shares with any other key is zero.
+func (c cell) worthless(t *testing.T, k seal.Credential) []byte {
+	t.Helper()
+	text, err := json.Marshal(k)
+	require.NoError(t, err)
+	public, ephemeral := c.private.Public(), make([]byte, seal.KeySize)
+	hash, err := blake2b.New(24, nil)
+	require.NoError(t, err)
+	hash.Write(append(ephemeral, public[:]...))
+	var key [seal.KeySize]byte
+	salsa.HSalsa20(&key, new([16]byte), new([seal.KeySize]byte), &salsa.Sigma)
+	id, nonce := public.ID(), [24]byte(hash.Sum(nil))
+	inner := append(append([]byte{1, byte(seal.SuiteCredential)}, id[:]...), ephemeral...)
+	return secretbox.Seal(inner, append([]byte(seal.CredentialMagic), text...), &nonce, &key)
 }
 
 func dress(wrapped []byte) []byte {

@@ -71,7 +71,7 @@ func (k *Keyring) TokenKeys(pairs []seal.KeyID) []seal.KeyID {
 	out := make([]seal.KeyID, 0, len(pairs))
 	for _, id := range pairs {
 		if p, ok := held[id]; ok {
-			out = append(out, tokenKeys([]seal.PrivateKey{p}).Current())
+			out = append(out, tokenKeys([]seal.PrivateKey{p.PrivateKey}).Current())
 		}
 	}
 	return out

@@ -54,9 +54,15 @@ func (k Key) next() Key {
 	return k
 }
 
+// exists tells that the half is there, or something in its place that cannot be
+// looked at. What was being destroyed when the process was killed is not.
 func (k Key) exists() bool {
-	_, err := os.Lstat(k.path)
-	return err == nil
+	if _, err := os.Lstat(k.path); err != nil {
+		return false
+	}
+	text, err := keyfile.ReadPrivate(k.path, wrappedLimit)
+	defer clear(text)
+	return err != nil || !keyfile.Blank(text)
 }
 
 // wrapped is a private half as a provider's key has wrapped it.

@@ -8,6 +8,7 @@ import (
 	"github.com/tenonhq/tenon/schema/keystore"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/seal/keyfile"
+	"github.com/tenonhq/tenon/worker/process"
 )
 
 // LearnPatience is how long running processes have to learn the next pair: they
@@ -23,6 +24,9 @@ type Rotation struct {
 	From, To Key
 	// Public is the file of the public half.
 	Public string
+	// Lock is the file by which one rotation of the pair runs at a time, on whichever
+	// machine: it lies in the key store, which they share.
+	Lock string
 	// Learn is how long running processes have to learn the next pair.
 	Learn time.Duration
 	// Done is told what has been done, in words; it is on disk then. Not nil.
@@ -33,6 +37,15 @@ type Rotation struct {
 // run, every entry of the key store is wrapped to it, and the former private half
 // is destroyed. Killed anywhere, it is run again and goes on.
 func (r Rotation) Run(ctx context.Context) error {
+	lock, err := process.Lock(ctx, r.Lock, 0)
+	if schema.CodeOf(err) == schema.CodeConflict {
+		return schema.Errorf(schema.CodeConflict, "the %s pair is being replaced by another process", r.Side).
+			Advise("Wait until that one has ended.")
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
 	current, next, promoted, err := r.pairs(ctx)
 	if err != nil {
 		return err
@@ -41,7 +54,7 @@ func (r Rotation) Run(ctx context.Context) error {
 		return r.end(ctx, next)
 	}
 	r.Done("the next pair is made")
-	if err := r.Store.Announce(r.Side, current, next); err != nil {
+	if err := r.Store.Announce(ctx, r.Side, current, next); err != nil {
 		return err
 	}
 	r.Done("the next pair is announced")
@@ -66,10 +79,11 @@ func (r Rotation) Run(ctx context.Context) error {
 		}
 		r.Done("an entry is wrapped to the next pair")
 	}
-	if err := r.unused(ctx, current.Public().ID()); err != nil {
+	if err := pause(ctx, r.Learn); err != nil {
 		return err
 	}
-	if err := pause(ctx, r.Learn); err != nil {
+	// After this nothing but the next private half is left to open an entry with.
+	if err := r.under(ctx, next.Public().ID()); err != nil {
 		return err
 	}
 	if err := r.promote(); err != nil {
@@ -86,31 +100,46 @@ func (r Rotation) pairs(ctx context.Context) (current, next seal.PrivateKey, pro
 		return seal.PrivateKey{}, seal.PrivateKey{}, false, err
 	}
 	to := r.target()
-	_, announced, known, err := r.Store.Successor(r.Side)
+	from, announced, known, err := r.Store.Successor(r.Side)
 	if err != nil {
 		return fail(err)
 	}
 	gone := !r.From.exists() || r.From.path == r.To.path && !to.exists()
-	if known && gone {
-		if next, err = r.To.Load(ctx); err != nil {
+	if known {
+		if gone {
+			to = r.To
+		}
+		if next, err = to.Load(ctx); err != nil && schema.CodeOf(err) != schema.CodeNotFound {
 			return fail(err)
 		}
-		if next.Public() != announced {
-			return fail(schema.Errorf(schema.CodeConflict, "the next private half that was announced is not there").
-				Advise("Bring back " + to.path + ": keys are wrapped to it already."))
+		if err != nil || next.Public() != announced {
+			return fail(schema.Errorf(schema.CodeConflict, "the next private half that was announced is not in %s", to.path).
+				Advise("Go on as the replacement was begun, or bring that half back: keys are wrapped to it already."))
 		}
-		return current, next, true, nil
+		if gone {
+			return current, next, true, nil
+		}
 	}
 	if current, err = r.From.Load(ctx); err != nil {
 		return fail(err)
 	}
-	if to.exists() {
-		next, err = to.Load(ctx)
-	} else {
-		next, err = to.make(ctx)
+	if known && current.Public().ID() != from {
+		return fail(schema.Errorf(schema.CodeConflict, "the %s pair that is being replaced is another than %s holds", r.Side, r.From.path).
+			Advise("Go on with the one that the replacement was begun with."))
 	}
-	if err != nil {
-		return fail(err)
+	if !known {
+		// A copy of a former pair, as another machine may have, has no successor.
+		if err = r.Store.Current(r.Side, current.Public()); err != nil {
+			return fail(err)
+		}
+		if to.exists() {
+			next, err = to.Load(ctx)
+		} else {
+			next, err = to.make(ctx)
+		}
+		if err != nil {
+			return fail(err)
+		}
 	}
 	if next.Public() == current.Public() {
 		return fail(schema.Errorf(schema.CodeConflict, "the next private half is the one that there is"))
@@ -129,26 +158,30 @@ func (r Rotation) target() Key {
 
 func (r Rotation) promote() error {
 	if r.From.path != r.To.path {
-		return keyfile.Destroy(r.From.path)
+		return keyfile.DestroyAny(r.From.path)
 	}
 	return keyfile.Promote(r.To.next().path, r.To.path)
 }
 
-// unused fails while an entry needs the pair.
-func (r Rotation) unused(ctx context.Context, id seal.KeyID) error {
+// under fails while an entry needs another pair than this one.
+func (r Rotation) under(ctx context.Context, id seal.KeyID) error {
 	organizations, err := r.Store.List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, org := range organizations {
 		e, err := r.Store.Get(ctx, org)
-		switch {
-		case schema.CodeOf(err) == schema.CodeNotFound:
-		case err != nil:
+		if schema.CodeOf(err) == schema.CodeNotFound {
+			continue
+		}
+		if err != nil {
 			return err
-		case e.Under(r.Side)[id] > 0:
-			return schema.Errorf(schema.CodeConflict, "the keys of organization %s are still wrapped to the former pair", org).
-				Advise("Run this again.")
+		}
+		wraps := e.Under(r.Side)
+		delete(wraps, id)
+		if len(wraps) > 0 {
+			return schema.Errorf(schema.CodeConflict, "keys of organization %s are not wrapped to the next pair", org).
+				Advise("Run this again. If it says the same, the entry came from elsewhere: tenon keys report says what it is wrapped to.")
 		}
 	}
 	return nil
@@ -156,16 +189,16 @@ func (r Rotation) unused(ctx context.Context, id seal.KeyID) error {
 
 // end removes what is left of the former pair.
 func (r Rotation) end(ctx context.Context, next seal.PrivateKey) error {
-	from, _, known, err := r.Store.Successor(r.Side)
-	if err != nil {
+	if err := r.under(ctx, next.Public().ID()); err != nil {
 		return err
 	}
-	if known && from != next.Public().ID() {
-		if err := r.unused(ctx, from); err != nil {
+	// Killed while it destroyed the former half, an earlier run left a blank file.
+	if r.From.path != r.To.path {
+		if err := keyfile.DestroyAny(r.From.path); err != nil {
 			return err
 		}
 	}
-	if err := r.Store.Withdraw(r.Side); err != nil {
+	if err := r.Store.Withdraw(ctx, r.Side); err != nil {
 		return err
 	}
 	r.Done("nothing is left of the former pair")

@@ -37,6 +37,7 @@ func (o order) rotation(done func(string)) (custody.Rotation, error) {
 	dir := filepath.Dir(o.Public)
 	return custody.Rotation{
 		Side: o.Side, Store: keys, Public: o.Public, Done: done,
+		Lock: filepath.Join(o.KeysStore, "replace.lock"),
 		From: custody.New("key", o.From, filepath.Join(dir, "pair.wrapped")), To: custody.New("key", o.To, filepath.Join(dir, "pair.wrapped")),
 	}, err
 }
@@ -175,12 +176,7 @@ func TestPairsKilledAtEveryStep(t *testing.T) {
 				require.NoError(t, err)
 				running := s.fresh()
 				s.opens(running, s.former)
-				text, err := json.Marshal(s.order)
-				require.NoError(t, err)
-				cmd := exec.CommandContext(t.Context(), os.Args[0])
-				cmd.Env = append(os.Environ(), crashVariable+"="+step, orderVariable+"="+string(text))
-				out, err := cmd.CombinedOutput()
-				require.ErrorContains(t, err, "killed", "%s", out)
+				s.killed(step)
 				s.opens(running, s.former)
 				kept, err := custody.New("key", path, "").Load(t.Context())
 				require.NoError(t, err)
@@ -193,6 +189,37 @@ func TestPairsKilledAtEveryStep(t *testing.T) {
 			})
 		}
 	}
+}
+
+// killed runs the rotation in a process that is killed after the step.
+func (s *site) killed(step string) {
+	s.Helper()
+	text, err := json.Marshal(s.order)
+	require.NoError(s, err)
+	cmd := exec.CommandContext(s.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), crashVariable+"="+step, orderVariable+"="+string(text))
+	out, err := cmd.CombinedOutput()
+	require.ErrorContains(s, err, "killed", "%s", out)
+}
+
+// TestKilledWhileItDestroyed: of a private half that moves, a process that was
+// killed between overwriting and removing it leaves zeros. The rotation goes on.
+func TestKilledWhileItDestroyed(t *testing.T) {
+	dir := t.TempDir()
+	from := filepath.Join(dir, "from.key")
+	s := newSite(t, keystore.SideRoot, from, filepath.Join(dir, "to.key"))
+	before, err := os.ReadFile(from)
+	require.NoError(t, err)
+	running := s.fresh()
+	s.opens(running, s.former)
+	s.killed("the former private half is destroyed#1")
+	s.opens(running, s.former)
+	require.NoError(t, os.WriteFile(from, make([]byte, len(before)), 0o600))
+	r, err := s.rotation(func(string) { s.opens(running, s.former) })
+	require.NoError(t, err)
+	require.NoError(t, r.Run(t.Context()))
+	s.replaced(running, bytes.TrimSpace(before))
+	require.NoFileExists(t, from)
 }
 
 // TestPairsMove: from a file to a provider's key and back, and from one key to another.

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tenonhq/tenon/schema"
 )
@@ -53,8 +55,29 @@ func redact(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// tells compares without case and separators: "API-Key", "apiKey", "api_key".
+// known are the verdicts on names, which each line asks for again: mostly our own
+// few. Those that somebody else chose do not add up.
+var known struct {
+	verdicts sync.Map
+	count    atomic.Int64
+}
+
+const maxKnown = 1024
+
 func tells(name string) bool {
+	if verdict, ok := known.verdicts.Load(name); ok {
+		return verdict.(bool)
+	}
+	verdict := speaks(name)
+	if known.count.Load() < maxKnown {
+		known.count.Add(1)
+		known.verdicts.Store(name, verdict)
+	}
+	return verdict
+}
+
+// speaks compares without case and separators: "API-Key", "apiKey", "api_key".
+func speaks(name string) bool {
 	name = strings.Map(func(r rune) rune {
 		if r == '-' || r == '_' || r == '.' || r == ' ' {
 			return -1

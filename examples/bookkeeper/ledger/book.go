@@ -33,6 +33,9 @@ type book struct {
 	bills  []Bill
 	byKey  map[string]entry
 	flight map[string]chan struct{}
+	// orders are those that have a bill; duplicates counts bills beyond the first.
+	orders     map[string]bool
+	duplicates int
 }
 
 func openBook(path string, mode Mode) (*book, error) {
@@ -40,7 +43,7 @@ func openBook(path string, mode Mode) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &book{mode: mode, journal: j, byKey: map[string]entry{}, flight: map[string]chan struct{}{}}
+	b := &book{mode: mode, journal: j, byKey: map[string]entry{}, flight: map[string]chan struct{}{}, orders: map[string]bool{}}
 	for _, e := range entries {
 		b.insert(e)
 		b.next++
@@ -50,6 +53,10 @@ func openBook(path string, mode Mode) (*book, error) {
 
 func (b *book) insert(e entry) {
 	b.bills = append(b.bills, e.Bill)
+	if b.orders[e.Bill.Order] {
+		b.duplicates++
+	}
+	b.orders[e.Bill.Order] = true
 	if e.Key != "" {
 		b.byKey[e.Key] = e
 	}
@@ -136,12 +143,5 @@ func (b *book) get(number string) (Bill, bool) {
 func (b *book) truth() (bills, keys, duplicates int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	orders := map[string]bool{}
-	for _, bill := range b.bills {
-		if orders[bill.Order] {
-			duplicates++
-		}
-		orders[bill.Order] = true
-	}
-	return len(b.bills), len(b.byKey), duplicates
+	return len(b.bills), len(b.byKey), b.duplicates
 }

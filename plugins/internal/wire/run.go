@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,54 +30,47 @@ func RunAction(ctx context.Context, client ConnectorClient, in *Invoke, grace ti
 ) (*ConnectorMessage, error) {
 	streamCtx, end := context.WithCancel(context.WithoutCancel(ctx))
 	askCtx, endAsks := context.WithCancel(ctx)
-	r := &run{answer: answer, received: make(chan *ConnectorMessage), failed: make(chan error, 1)}
+	r := &run{answer: answer, end: end, began: make(chan struct{})}
 	defer r.asks.Wait()
 	defer end()
 	defer endAsks()
+	// From before the stream is there: a connector may allow none.
+	defer context.AfterFunc(ctx, func() { r.cancel(streamCtx, grace) })()
 	stream, err := client.Run(streamCtx)
-	if err != nil {
+	switch {
+	case r.overdue.Load():
+		return nil, ErrUnresponsive
+	case err != nil:
 		return nil, err
 	}
 	r.stream = stream
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		r.send(&HostMessage{Message: &HostMessage_Invoke{Invoke: in}})
-	}()
-	go r.receive(streamCtx)
-
-	cancelled := ctx.Done()
-	var overdue <-chan time.Time
+	r.send(&HostMessage{Message: &HostMessage_Invoke{Invoke: in}})
+	close(r.began)
 	for {
-		select {
-		case m := <-r.received:
-			last, err := r.take(askCtx, m)
-			if last != nil || err != nil {
-				return last, err
-			}
-		case err := <-r.failed:
-			return nil, err
-		case <-cancelled:
-			cancelled = nil
-			timer := time.NewTimer(grace)
-			defer timer.Stop()
-			overdue = timer.C
-			go func() {
-				<-sent // The invocation is always the first message.
-				r.send(&HostMessage{Message: &HostMessage_Cancel{Cancel: &Cancel{}}})
-			}()
-		case <-overdue:
+		m, err := stream.Recv()
+		switch {
+		case r.overdue.Load():
 			return nil, ErrUnresponsive
+		case errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("%w: it ended without output or fault", ErrProtocol)
+		case err != nil:
+			return nil, err
+		}
+		if last, err := r.take(askCtx, m); last != nil || err != nil {
+			return last, err
 		}
 	}
 }
 
 type run struct {
-	stream   Connector_RunClient
-	answer   func(context.Context, *Ask) *Reply
-	received chan *ConnectorMessage
-	failed   chan error
-	asks     sync.WaitGroup
+	stream Connector_RunClient
+	answer func(context.Context, *Ask) *Reply
+	end    context.CancelFunc
+	asks   sync.WaitGroup
+	// began is closed once the invocation, which is always the first message, is sent.
+	began chan struct{}
+	// overdue: the stream was ended because the action did not.
+	overdue atomic.Bool
 
 	mu   sync.Mutex // guards open
 	open int
@@ -84,21 +78,18 @@ type run struct {
 	sending sync.Mutex
 }
 
-func (r *run) receive(ctx context.Context) {
-	for {
-		m, err := r.stream.Recv()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("%w: it ended without output or fault", ErrProtocol)
-			}
-			r.failed <- err
-			return
-		}
-		select {
-		case r.received <- m:
-		case <-ctx.Done():
-			return
-		}
+// cancel asks the action to end, and ends the stream when it did not in time. Both
+// sides may be blocked meanwhile, until the stream ends.
+func (r *run) cancel(ctx context.Context, grace time.Duration) {
+	late := time.AfterFunc(grace, func() {
+		r.overdue.Store(ctx.Err() == nil)
+		r.end()
+	})
+	context.AfterFunc(ctx, func() { late.Stop() })
+	select {
+	case <-r.began:
+		r.send(&HostMessage{Message: &HostMessage_Cancel{Cancel: &Cancel{}}})
+	case <-ctx.Done():
 	}
 }
 

@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -253,6 +254,20 @@ func Destroy(path string) error {
 		return failed(path, "be overwritten", err)
 	}
 	return syncDirectory(filepath.Dir(path))
+}
+
+// DestroyAny is Destroy for a file that may be gone already.
+func DestroyAny(path string) error {
+	if err := Destroy(path); schema.CodeOf(err) != schema.CodeNotFound {
+		return err
+	}
+	return nil
+}
+
+// Blank tells that all of a file's content is overwritten: a Destroy was killed
+// before it removed the file, and what it held is gone.
+func Blank(text []byte) bool {
+	return len(text) > 0 && len(bytes.Trim(text, "\x00")) == 0
 }
 
 // syncDirectory makes the directory's entries durable.

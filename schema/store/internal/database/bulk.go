@@ -30,6 +30,8 @@ type Bulk struct {
 	columns []Column
 	one     string
 	many    string
+	// all is many, and fails unless it changes as many rows as its last argument says.
+	all string
 }
 
 // NewBulk makes the statements once. The conflict clause may be empty.
@@ -44,12 +46,13 @@ func NewBulk(table, conflict string, columns ...Column) *Bulk {
 	if conflict != "" {
 		conflict = " " + conflict
 	}
+	// Rows come out of unnest in the arrays' order, and sequence numbers are given in it.
+	many := head + "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")" + conflict
 	return &Bulk{
 		columns: columns,
 		one:     head + "VALUES (" + strings.Join(marks, ", ") + ")" + conflict,
-		// Rows come out of unnest in the arrays' order, and sequence numbers
-		// are given in it.
-		many: head + "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")" + conflict,
+		many:    many,
+		all:     "WITH changed AS (" + many + " RETURNING 1) SELECT 1 / (COUNT(*) = ?::bigint)::int FROM changed",
 	}
 }
 

@@ -110,7 +110,7 @@ func (d *DB) Migrate(ctx context.Context, migrations []Migration, rights ...stri
 	if err != nil || !older {
 		return false, err
 	}
-	t, err := d.Begin()
+	t, err := d.Begin(true, nil)
 	if err != nil {
 		return false, err
 	}

@@ -180,7 +180,7 @@ func (d *DB) Close() error {
 			err = werr
 		}
 	}
-	if err != nil {
+	if err != nil && !d.Postgres { // There it says that a connection was gone before.
 		return Error("close the database", err)
 	}
 	return nil

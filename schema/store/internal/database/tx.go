@@ -4,13 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
-
-	"github.com/tenonhq/tenon/schema"
 )
 
 // session is the writer's connection with its prepared statements. It goes back
@@ -19,6 +18,12 @@ import (
 type session struct {
 	conn       bun.Conn
 	statements map[string]*sql.Stmt
+	// entry: what Begin reads is prepared, on PostgreSQL, under that name; names are
+	// those of the statements that are put off.
+	entry bool
+	names map[string]string
+	// spoiled: it is not known what is prepared.
+	spoiled bool
 }
 
 // Tx is a write transaction. It belongs to one goroutine.
@@ -27,62 +32,61 @@ type Tx struct {
 	Writes int
 	// Failed is set when a statement failed: PostgreSQL then takes no other.
 	Failed bool
+	// Careful: every statement is run when it is asked for.
+	Careful bool
 
-	db  *DB
-	s   *session
-	ctx context.Context //nolint:containedctx // the transaction's own, never a caller's
+	// ahead: it has not begun yet, on PostgreSQL; entry is read as it does.
+	ahead bool
+	entry *Entry
+	tail  tail
+	db    *DB
+	s     *session
+	ctx   context.Context //nolint:containedctx // the transaction's own, never a caller's
 }
 
-// Begin starts a write transaction. On PostgreSQL it waits for the other
-// writers of the schema, so that sequence numbers become visible in order.
-func (d *DB) Begin() (*Tx, error) {
-	if d.writer == nil {
-		return nil, schema.Errorf(schema.CodeForbidden, "this side of the cell is not written from here")
-	}
-	t, err := d.begin()
-	if err != nil {
-		// The kept connection may have died while nobody looked.
-		t, err = d.begin()
-	}
-	if err != nil {
-		return nil, Error("begin a transaction", err)
-	}
-	return t, nil
-}
-
-func (d *DB) begin() (*Tx, error) {
-	d.mu.Lock()
-	d.resting = false
-	d.mu.Unlock()
-	if d.session == nil {
-		conn, err := d.writer.Conn(d.background)
-		if err != nil {
-			return nil, err
-		}
-		d.session = &session{conn: conn, statements: make(map[string]*sql.Stmt)}
-	}
-	begin := "BEGIN IMMEDIATE"
-	if d.Postgres {
-		begin = "BEGIN; SELECT pg_advisory_xact_lock(" + strconv.FormatInt(d.lock, 10) + ")"
-	}
-	if _, err := d.session.conn.Conn.ExecContext(d.background, begin); err != nil {
-		d.drop()
-		return nil, err
-	}
-	return &Tx{db: d, s: d.session, ctx: d.background}, nil
-}
-
-// Commit makes the transaction durable.
+// Commit runs what was put off and makes the transaction durable. After ErrUndone it
+// is rolled back; after another error nobody knows.
 func (d *DB) Commit(t *Tx) error {
-	if _, err := t.s.conn.Conn.ExecContext(t.ctx, "COMMIT"); err != nil {
-		d.drop()
-		return Error("commit", err)
+	if t.ahead && t.tail.text.Len() == 0 {
+		return nil // Nothing was asked for.
 	}
-	return nil
+	err := t.Start()
+	if err == nil && t.Failed {
+		err = errFailed
+	}
+	if err != nil {
+		d.Rollback(t)
+		return errors.Join(ErrUndone, Error("commit", err))
+	}
+	end := "COMMIT"
+	if d.Postgres && t.tail.text.Len() == 0 {
+		// A transaction in which a statement failed answers COMMIT with ROLLBACK, which the
+		// driver takes for a success; it refuses every other statement.
+		end = "SELECT 1;COMMIT"
+	}
+	err = t.send(end)
+	switch {
+	case err == nil:
+		return nil
+	case undone(err):
+		d.Rollback(t)
+		return errors.Join(ErrUndone, Error("commit", err))
+	}
+	d.drop()
+	return Error("commit", err)
 }
 
 // Rollback undoes the transaction.
 func (d *DB) Rollback(t *Tx) {
+	unsent := t.tail.prepares
+	t.tail = tail{}
+	switch {
+	case t.s.spoiled, unsent:
+		d.drop()
+		return
+	case t.ahead:
+		return
+	}
 	if _, err := t.s.conn.Conn.ExecContext(t.ctx, "ROLLBACK"); err != nil {
 		d.drop()
 	}
@@ -119,6 +123,11 @@ func (d *DB) release(broken bool) {
 	for _, s := range d.session.statements {
 		_ = s.Close()
 	}
+	if forget := d.session.forget(); forget != "" && !broken {
+		if _, err := d.session.conn.Conn.ExecContext(d.background, forget); err != nil {
+			broken = true
+		}
+	}
 	if broken {
 		// An open transaction ends with its connection.
 		_ = d.session.conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -128,6 +137,9 @@ func (d *DB) release(broken bool) {
 }
 
 func (t *Tx) statement(query string) (*sql.Stmt, error) {
+	if err := t.through(); err != nil {
+		return nil, err
+	}
 	if s, ok := t.s.statements[query]; ok {
 		return s, nil
 	}
@@ -165,6 +177,11 @@ func (t *Tx) Exec(query string, args ...any) (changed, last int64, err error) {
 // Query reads in the transaction. The caller closes the rows before the next
 // statement.
 func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	if t.ahead && t.tail.text.Len() == 0 {
+		if text, ok := literals(args); ok {
+			return t.enter(query, text)
+		}
+	}
 	s, err := t.statement(query)
 	if err != nil {
 		return nil, err
@@ -182,17 +199,25 @@ func (t *Tx) QueryRow(query string, args []any, into ...any) error {
 	if err != nil {
 		return err
 	}
-	return s.QueryRowContext(t.ctx, args...).Scan(into...)
+	err = s.QueryRowContext(t.ctx, args...).Scan(into...)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		t.Failed = true
+	}
+	return err
 }
 
 // Postgres tells the dialect.
 func (t *Tx) Postgres() bool { return t.db.Postgres }
 
 // Read is for reads through bun in the transaction.
-func (t *Tx) Read() (bun.IDB, context.Context) { return t.s.conn, t.ctx }
+func (t *Tx) Read() (bun.IDB, context.Context) {
+	_ = t.through() // Where that fails, so does Commit.
+	return t.s.conn, t.ctx
+}
 
 // Write is for writes through bun in the transaction.
 func (t *Tx) Write() (bun.IDB, context.Context) {
+	_ = t.through()
 	t.Writes++
 	return t.s.conn, t.ctx
 }

@@ -16,8 +16,11 @@ const MaxBatch = 128
 // Transactions begins and ends transactions of type T. A Committer calls it
 // from one goroutine at a time.
 type Transactions[T any] interface {
-	Begin() (T, error)
-	// Commit returns nil only when everything done in T is on disk.
+	// Begin begins a transaction. In a careful one each unit is told of its own
+	// failures, before Commit.
+	Begin(careful bool) (T, error)
+	// Commit returns nil only when everything done in T is on disk. After an error
+	// that is marked with Undone, nothing is.
 	Commit(T) error
 	Rollback(T)
 	// Idle is called when no unit is left.
@@ -78,6 +81,14 @@ func Refuse(err error) error {
 	}
 	return refusal{err}
 }
+
+type undone struct{ error }
+
+func (u undone) Unwrap() error { return u.error }
+
+// Undone marks the error of a commit that wrote nothing, since some unit's part of it
+// failed: its units are tried again, each by itself, with care.
+func Undone(err error) error { return undone{err} }
 
 // New returns a committer.
 func New[T any](t Transactions[T]) *Committer[T] {
@@ -189,30 +200,39 @@ func (c *Committer[T]) next() []*unit[T] {
 // process commits the batch. When a unit fails, those not at fault are tried
 // again without it, and then one by one: nobody fails for another's mistake.
 func (c *Committer[T]) process(batch []*unit[T]) {
-	failed := c.try(batch)
+	failed, _ := c.try(batch, false)
 	if len(failed) == 0 {
 		return
 	}
-	if rest := without(batch, failed); len(rest) > 0 && len(c.try(rest)) > 0 {
-		failed = batch
+	if rest := without(batch, failed); len(rest) > 0 {
+		if again, _ := c.try(rest, false); len(again) > 0 {
+			failed = batch
+		}
 	}
+	var away error
 	for _, u := range failed {
-		if u.finished() {
+		switch {
+		case u.finished():
+			continue
+		case away != nil: // Whoever waits learns it now, not when all before it have tried.
+			u.finish(away)
 			continue
 		}
-		if len(c.try([]*unit[T]{u})) > 0 {
+		var again []*unit[T]
+		if again, away = c.try([]*unit[T]{u}, true); len(again) > 0 {
 			u.finish(u.err)
 		}
 	}
 }
 
 // try runs the units in one transaction. It finishes them all and returns
-// none, or it rolls back, finishes none and returns those that failed.
-func (c *Committer[T]) try(batch []*unit[T]) []*unit[T] {
-	t, err := c.transactions.Begin()
+// none, or it rolls back, finishes none and returns those that failed. away is why no
+// transaction could begin.
+func (c *Committer[T]) try(batch []*unit[T], careful bool) (failed []*unit[T], away error) {
+	t, err := c.transactions.Begin(careful)
 	if err != nil {
 		finish(batch, err)
-		return nil
+		return nil, err
 	}
 	for _, together := range byKind(batch) {
 		errs := together[0].run(t, together)
@@ -232,18 +252,22 @@ func (c *Committer[T]) try(batch []*unit[T]) []*unit[T] {
 		}
 		if fatal {
 			c.transactions.Rollback(t)
-			return together
+			return together, nil
 		}
 	}
 	if err := c.transactions.Commit(t); err != nil {
+		var u undone
+		if !careful && errors.As(err, &u) {
+			return batch, nil
+		}
 		finish(batch, err)
-		return nil
+		return nil, nil
 	}
 	c.commits.Add(1)
 	for _, u := range batch {
 		u.finish(u.err)
 	}
-	return nil
+	return nil, nil
 }
 
 // byKind puts units of one kind together, where the first of them stands.

@@ -24,7 +24,7 @@ type list struct {
 
 type change struct{ add []int }
 
-func (l *list) Begin() (*change, error) {
+func (l *list) Begin(bool) (*change, error) {
 	if l.began != nil {
 		l.began <- struct{}{}
 		<-l.proceed

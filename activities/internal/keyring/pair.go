@@ -1,0 +1,66 @@
+package keyring
+
+import (
+	"crypto/ecdh"
+
+	"golang.org/x/crypto/blake2b"
+	"golang.org/x/crypto/nacl/secretbox"
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // HSalsa20, of which crypto_box derives its key, is nowhere else.
+
+	"github.com/tenonhq/tenon/schema/seal"
+)
+
+// pair is a credential pair as boxes are opened with it.
+type pair struct {
+	seal.PrivateKey
+	// shared computes what the private half shares with another key. Making an
+	// X25519 key costs as much as opening a box does, and leaves a copy each time. It
+	// is a function so that package fmt, which follows pointers, finds no key.
+	shared func(*ecdh.PublicKey) ([]byte, error)
+}
+
+func newPair(k seal.PrivateKey) pair {
+	scalar, err := ecdh.X25519().NewPrivateKey(k.Reveal())
+	if err != nil {
+		panic("keyring: 32 bytes are no private key: " + err.Error())
+	}
+	return pair{PrivateKey: k, shared: scalar.ECDH}
+}
+
+const (
+	nonceSize = 24
+	// ephemeralSize is the size of the public key that a sealed box begins with.
+	ephemeralSize = seal.KeySize
+)
+
+// open opens a sealed box, as libsodium's crypto_box_seal_open does:
+// XSalsa20-Poly1305 under HSalsa20 of the shared secret, with BLAKE2b of both
+// public keys as the nonce. An ephemeral key of low order, whose shared secret
+// everyone knows, is refused.
+func (p pair) open(box []byte) ([]byte, bool) {
+	if len(box) < ephemeralSize+secretbox.Overhead {
+		return nil, false
+	}
+	ephemeral, err := ecdh.X25519().NewPublicKey(box[:ephemeralSize])
+	if err != nil {
+		return nil, false
+	}
+	secret, err := p.shared(ephemeral)
+	if err != nil {
+		return nil, false
+	}
+	defer clear(secret)
+	var key [seal.KeySize]byte
+	defer clear(key[:])
+	salsa.HSalsa20(&key, new([16]byte), (*[seal.KeySize]byte)(secret), &salsa.Sigma)
+
+	hash, err := blake2b.New(nonceSize, nil)
+	if err != nil {
+		return nil, false
+	}
+	hash.Write(box[:ephemeralSize])
+	public := p.Public()
+	hash.Write(public[:])
+	nonce := [nonceSize]byte(hash.Sum(nil))
+	return secretbox.Open(nil, box[ephemeralSize:], &nonce, &key)
+}
