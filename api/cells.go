@@ -22,6 +22,8 @@ type cell struct {
 	public seal.PublicKey
 	mark   *mark
 	room   *store.Room
+	// acceptances are shared by all that come after one another.
+	acceptances *acceptances
 	// retiring and pairs are the keys that nothing may stay under.
 	retiring, pairs []seal.KeyID
 }
@@ -49,6 +51,8 @@ type slot struct {
 	cell    *cell
 	checked time.Time
 	mark    mark
+	// acceptances outlive the cell: they are as good as the audit key.
+	acceptances acceptances
 
 	// Under cells.mu: how many hold the cell, and since when nobody does.
 	users int
@@ -130,7 +134,7 @@ func (c *cells) fresh(ctx context.Context, s *slot, org string) (*cell, error) {
 		room = databases.Room(c.config.Limits.Disk)
 		c.opened(org)
 	}
-	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic, mark: &s.mark, room: room}
+	s.cell = &cell{Cell: databases, org: org, keys: keys.DataKeys, public: keys.CredentialPublic, mark: &s.mark, room: room, acceptances: &s.acceptances}
 	s.cell.retiring, s.cell.pairs = keys.Retiring, keys.RetiringPairs
 	s.checked = now
 	return s.cell, nil

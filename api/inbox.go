@@ -51,7 +51,7 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if event.PayloadSealed, err = c.cell.sealPacked(place.Event(c.org, event.ID), in.payload); err != nil {
 		return "", nil, err
 	}
-	draft, err := s.audit(c, "event.accept", event.ID, map[string]any{"kind": in.kind, "flow": in.flow.ID, "version": in.flow.Latest})
+	draft, err := c.accepting(event)
 	if err != nil {
 		return "", nil, err
 	}

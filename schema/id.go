@@ -39,6 +39,19 @@ func NewID(p Prefix) string {
 	return typeid.MustGenerate(string(p)).String()
 }
 
+// DerivedID is an identifier that follows from a time and from 16 bytes or more that
+// look random, such as a hash: a TypeID (UUIDv7) like any other.
+func DerivedID(p Prefix, at time.Time, from []byte) (string, error) {
+	if len(from) < 16 {
+		return "", Errorf(CodeInternal, "an identifier is derived from 16 bytes")
+	}
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16)
+	copy(id[6:], from)
+	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80
+	return UnpackID(p, id[:])
+}
+
 // CheckID returns a CodeInvalid error unless s is an identifier of the type. It
 // never quotes s.
 func CheckID(p Prefix, s string) error {

@@ -86,6 +86,15 @@ func (k DataKeys) Become(other DataKeys) { k.set.get().Store(other.set.get().Loa
 // Current is the id of the key that new ciphertexts are made with.
 func (k DataKeys) Current() KeyID { return k.set.get().Load().ring.current }
 
+// CurrentAudit is the id of the key that new audit details are sealed with.
+func (k DataKeys) CurrentAudit() KeyID {
+	set := k.set.get().Load()
+	if set.audit.ciphers != nil {
+		return set.audit.current
+	}
+	return set.ring.current
+}
+
 // Knows tells whether ciphertexts of the data key open.
 func (k DataKeys) Knows(id KeyID) bool {
 	_, ok := k.set.get().Load().ring.ciphers[id]

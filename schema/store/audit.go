@@ -28,6 +28,9 @@ type AuditDraft struct {
 	// DetailSealed is ciphertext under a key of the organization (invariant 3).
 	// Where an act concerns none it is JSON: the control database has no key.
 	DetailSealed []byte
+	// DetailShared: the very same ciphertext goes with many entries of the chain,
+	// and is kept once for all of them. The control chain keeps it with each.
+	DetailShared bool
 }
 
 // of says whom a control act concerns.
@@ -54,25 +57,25 @@ type AuditFilter struct {
 }
 
 // where is the filter as conditions on the chain's table.
-func (f AuditFilter) where(chain string) ([]string, []any) {
+func (f AuditFilter) where(of auditQuery) ([]string, []any) {
 	var where []string
 	var args []any
-	add := func(set bool, condition string, value any) {
+	add := func(set bool, column string, value any) {
 		if set {
-			where, args = append(where, condition), append(args, value)
+			where, args = append(where, column+" ?"), append(args, value)
 		}
 	}
-	add(f.Namespace != "", "a.namespace = ?", f.Namespace)
-	if chain == ChainControl {
-		add(f.Organization != "", "a.organization = ?", f.Organization)
+	add(f.Namespace != "", of.namespace+" =", f.Namespace)
+	if of.organization != none {
+		add(f.Organization != "", of.organization+" =", f.Organization)
 	}
-	add(f.Actor != "", "a.actor = ?", f.Actor)
-	add(f.Action != "", "a.action = ?", f.Action)
-	add(f.Target != "", "a.target = ?", f.Target)
-	add(!f.Since.IsZero(), "a.at >= ?", f.Since.UnixMicro())
-	add(!f.Until.IsZero(), "a.at < ?", f.Until.UnixMicro())
-	add(f.After > 0, "a.seq > ?", f.After)
-	add(f.Before > 0, "a.seq < ?", f.Before)
+	add(f.Actor != "", "a.actor =", f.Actor)
+	add(f.Action != "", of.action+" =", f.Action)
+	add(f.Target != "", "a.target =", f.Target)
+	add(!f.Since.IsZero(), "a.at >=", f.Since.UnixMicro())
+	add(!f.Until.IsZero(), "a.at <", f.Until.UnixMicro())
+	add(f.After > 0, "a.seq >", f.After)
+	add(f.Before > 0, "a.seq <", f.Before)
 	return where, args
 }
 

@@ -9,15 +9,41 @@ import (
 	"github.com/tenonhq/tenon/schema/audit"
 )
 
-// selectAudit finds an entry's predecessor by its number, so that its hash is
-// not kept twice.
-func selectAudit(chain string) string {
-	organization := "''"
-	if chain == ChainControl {
-		organization = "a.organization"
+// auditQuery says where a chain's table keeps what of an entry, as expressions.
+type auditQuery struct {
+	namespace, action, detail, organization, acts string
+}
+
+// none is the expression of what a chain does not have.
+const none = "''"
+
+var (
+	plainAudit   = auditQuery{namespace: "a.namespace", action: "a.action", detail: "a.detail_sealed", organization: none}
+	controlAudit = auditQuery{namespace: "a.namespace", action: "a.action", detail: "a.detail_sealed", organization: "a.organization"}
+	// Entries of before there were acts have none, and everything of their own.
+	cellAudit = auditQuery{
+		namespace: "COALESCE(c.namespace, a.namespace)", action: "COALESCE(c.action, a.action)", organization: none,
+		detail: "CASE WHEN length(a.detail_sealed) = 0 THEN COALESCE(c.detail_sealed, a.detail_sealed) ELSE a.detail_sealed END",
+		acts:   "LEFT JOIN acts c ON c.act = a.act ",
 	}
-	return `SELECT a.seq, a.id, a.at, a.actor, a.action, a.target, a.namespace, ` + organization + `, a.detail_sealed, a.hash, p.hash
-FROM audit a LEFT JOIN audit p ON p.seq = a.seq - 1 `
+)
+
+// auditQuery is how the side's log is read.
+func (s *side) auditQuery() auditQuery {
+	switch {
+	case s.chain == ChainControl:
+		return controlAudit
+	case s.actless:
+		return plainAudit
+	}
+	return cellAudit
+}
+
+// entries finds an entry's predecessor by its number, so that its hash is not kept
+// twice.
+func (q auditQuery) entries() string {
+	return "SELECT a.seq, a.id, a.at, a.actor, " + q.action + ", a.target, " + q.namespace + ", " + q.organization + ", " + q.detail +
+		", a.hash, p.hash FROM audit a LEFT JOIN audit p ON p.seq = a.seq - 1 " + q.acts
 }
 
 func (s *side) scanAudit(row scanner) (audit.Entry, error) {
@@ -25,6 +51,9 @@ func (s *side) scanAudit(row scanner) (audit.Entry, error) {
 	var at int64
 	err := row.Scan(&e.Seq, &e.ID, &at, &e.Actor, &e.Action, &e.Target, &e.Namespace, &e.Organization, &e.Detail, &e.Hash, &e.Prev)
 	e.At, e.Detail = fromMicros(at), some(e.Detail)
+	if err == nil && e.ID == "" {
+		e.ID, err = entryID(e)
+	}
 	return e, err
 }
 
@@ -36,12 +65,13 @@ func (s *side) appendAudit(ctx context.Context, a AuditDraft) error {
 }
 
 func (s *side) listAudit(ctx context.Context, f AuditFilter) ([]audit.Entry, error) {
-	where, args := f.where(s.chain)
+	of := s.auditQuery()
+	where, args := f.where(of)
 	order := "ORDER BY a.seq DESC LIMIT ?"
 	if f.Oldest {
 		order = "ORDER BY a.seq LIMIT ?"
 	}
-	rows, err := s.Query(ctx, selectAudit(s.chain)+whereAll(where)+order, append(args, limit(f.Limit))...)
+	rows, err := s.Query(ctx, of.entries()+whereAll(where)+order, append(args, limit(f.Limit))...)
 	return collect("list the audit log", rows, err, s.scanAudit)
 }
 
@@ -79,7 +109,7 @@ func (s *side) walkAudit(ctx context.Context, w *audit.Walker) error {
 	// From the least number there can be: one below 1 is found by the walker.
 	after := int64(math.MinInt64)
 	for {
-		rows, err := s.Query(ctx, selectAudit(s.chain)+"WHERE a.seq > ? ORDER BY a.seq LIMIT ?", after, MaxPage)
+		rows, err := s.Query(ctx, s.auditQuery().entries()+"WHERE a.seq > ? ORDER BY a.seq LIMIT ?", after, MaxPage)
 		page, err := collect("read the audit log", rows, err, s.scanAudit)
 		if err != nil {
 			return err

@@ -214,7 +214,7 @@ func grants(chain string, n names) []string {
 		"GRANT USAGE ON SCHEMA " + chain + " TO " + w + ", " + r,
 		"GRANT SELECT ON ALL TABLES IN SCHEMA " + chain + " TO " + w + ", " + r,
 		"GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + chain + " TO " + w,
-		"REVOKE UPDATE, DELETE ON " + chain + ".audit FROM " + w,
+		"REVOKE UPDATE, DELETE ON " + chain + ".audit, " + chain + ".acts FROM " + w,
 		"REVOKE INSERT, UPDATE, DELETE ON " + chain + ".schema_versions FROM " + w,
 		"ALTER ROLE " + w + " IN DATABASE " + pq.QuoteIdentifier(n.database) + " SET synchronous_commit = on",
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ func (w *Work) SealedUnder(ctx context.Context) ([]SealedCount, error) { return 
 
 func (s *side) sealedUnder(ctx context.Context) ([]SealedCount, error) {
 	var out []SealedCount
-	for _, c := range append(sealedOf(s.chain)[:len(sealedOf(s.chain)):len(sealedOf(s.chain))], sealedColumn{table: "audit", column: "detail_sealed"}) {
+	for _, c := range slices.Concat(sealedOf(s.chain), auditSealed) {
 		rows, err := s.Query(ctx, fmt.Sprintf("SELECT substr(%s, 3, 8), COUNT(*) FROM %s WHERE length(%s) > 0 GROUP BY 1 ORDER BY 1", c.column, c.table, c.column))
 		counts, err := collect("count what each key sealed", rows, err, func(row scanner) (SealedCount, error) {
 			n := SealedCount{Table: c.table, Column: c.column}

@@ -47,6 +47,9 @@ var (
 	}
 )
 
+// auditSealed are the columns of details.
+var auditSealed = []sealedColumn{{table: "audit", column: "detail_sealed"}, {table: "acts", column: "detail_sealed"}}
+
 func (c sealedColumn) source() string {
 	if c.from != "" {
 		return c.from

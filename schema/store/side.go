@@ -18,6 +18,8 @@ type side struct {
 	*database.DB
 	chain string
 	w     *writer
+	// actless: its log is of before there were acts.
+	actless bool
 }
 
 // locks are the advisory locks that order the writers of a schema on
@@ -40,21 +42,32 @@ func openSide(ctx context.Context, url, chain string, readOnly, migrate bool) (*
 	return openAs(ctx, url, chain, readOnly, func(db *database.DB) error { return prepare(ctx, db, chain, migrate) })
 }
 
-// openLog opens a side to read its log, which no migration of a cell has changed
-// since the first: a database is looked at as an older binary left it, asleep since
-// an upgrade or restored from before one.
+// actsSince is the first version of a chain's schema that has acts.
+var actsSince = map[string]int{ChainDoor: 10, ChainWork: 11}
+
+// openLog opens a side to read its log, which one migration of a cell alone has
+// changed since the first: a database is looked at as an older binary left it, asleep
+// since an upgrade or restored from before one.
 func openLog(ctx context.Context, url, chain string) (*side, error) {
-	return openAs(ctx, url, chain, true, func(db *database.DB) error {
+	actless := false
+	s, err := openAs(ctx, url, chain, true, func(db *database.DB) error {
 		err := prepare(ctx, db, chain, false)
 		if !NotMigrated(err) {
 			return err
 		}
 		// One that was never made has no log.
-		if v, failed := db.Version(ctx); failed != nil || v == 0 {
+		v, failed := db.Version(ctx)
+		if failed != nil || v == 0 {
 			return err
 		}
+		actless = v < actsSince[chain]
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.actless = actless
+	return s, nil
 }
 
 func openAs(ctx context.Context, url, chain string, readOnly bool, prepare func(*database.DB) error) (*side, error) {

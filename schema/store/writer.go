@@ -22,6 +22,8 @@ type writer struct {
 	owner     ownership
 	// head is the last entry this process committed.
 	head audit.Head
+	// acts are the numbers of acts that are known to be there.
+	acts map[act]int64
 }
 
 // txn is a write transaction with its part of the audit log.
@@ -31,6 +33,8 @@ type txn struct {
 	// before is the last entry of the chain when the transaction began; head the last
 	// one that it adds.
 	before, head audit.Head
+	// acts are the numbers of those it looked up, or adds.
+	acts map[act]int64
 }
 
 func newWriter(db *database.DB, chain string) *writer {
@@ -101,6 +105,7 @@ func (w *writer) Commit(t *txn) error {
 	if len(t.drafts) > 0 {
 		w.head = t.head
 	}
+	w.learn(t)
 	return nil
 }
 
@@ -110,9 +115,10 @@ func (w *writer) Rollback(t *txn) { w.db.Rollback(t.Tx) }
 // Idle gives the connection back.
 func (w *writer) Idle() { w.db.Idle() }
 
-// auditRows are a cell's; the control chain's say whom they concern, too.
+// A cell's entries name their act instead of what it holds, and have no id.
 var (
-	auditRows        = database.NewBulk("audit", "", auditColumns...)
+	auditRows = database.NewBulk("audit", "", append(auditColumns[:len(auditColumns):len(auditColumns)],
+		database.Column{Name: "act", Type: database.Int})...)
 	controlAuditRows = database.NewBulk("audit", "", append(auditColumns[:len(auditColumns):len(auditColumns)],
 		database.Column{Name: "organization", Type: database.Text})...)
 )
@@ -140,28 +146,35 @@ func (w *writer) append(t *txn) error {
 	if err := w.follows(t.before); err != nil {
 		return err
 	}
-	head := t.before
-	at := time.Now().UTC().Truncate(time.Microsecond)
+	head, control := t.before, w.chain == ChainControl
+	at := now()
 	rows := make([][]any, len(t.drafts))
 	for i, d := range t.drafts {
 		e := audit.Entry{
-			Chain: w.chain, Seq: head.Seq + 1, ID: schema.NewID(schema.PrefixAudit), At: at,
-			Actor: d.Actor, Action: d.Action, Target: d.Target, Namespace: d.Namespace,
+			Chain: w.chain, Seq: head.Seq + 1, At: at, Actor: d.Actor, Action: d.Action, Target: d.Target, Namespace: d.Namespace,
 			Detail: d.DetailSealed, Prev: head.Hash,
 		}
-		if w.chain == ChainControl {
-			e.Organization = d.Organization
+		var err error
+		if control {
+			e.ID, e.Organization = schema.NewID(schema.PrefixAudit), d.Organization
+			rows[i] = []any{e.Seq, at.UnixMicro(), e.ID, e.Actor, e.Action, e.Target, e.Namespace, blob(e.Detail), nil, e.Organization}
+		} else {
+			if e.ID, err = entryID(e); err != nil {
+				return err
+			}
+			number, err := w.numberOf(t, d.act())
+			if err != nil {
+				return err
+			}
+			rows[i] = []any{e.Seq, at.UnixMicro(), "", e.Actor, "", e.Target, "", blob(d.own()), nil, number}
 		}
 		e.Hash = e.Digest()
+		rows[i][len(auditColumns)-1] = e.Hash
 		head = e.Head()
-		rows[i] = []any{e.Seq, at.UnixMicro(), e.ID, e.Actor, e.Action, e.Target, e.Namespace, blob(e.Detail), e.Hash, e.Organization}
 	}
 	t.head = head
-	if w.chain == ChainControl {
+	if control {
 		return entire(controlAuditRows.All(t.Tx, rows))
-	}
-	for i := range rows {
-		rows[i] = rows[i][:len(auditColumns)]
 	}
 	return entire(auditRows.All(t.Tx, rows))
 }

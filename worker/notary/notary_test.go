@@ -147,7 +147,7 @@ func TestTamperingIsFound(t *testing.T) {
 				"truncated": {func() { o.do("DELETE FROM audit WHERE seq > 6") }, 7},
 				"emptied":   {func() { o.do("DELETE FROM audit") }, 1},
 				// Every hash fits: the first checkpoint behind it does not.
-				"rewritten": {func() { o.rewrite(chain, 4) }, s.signed(s.of(chain))[0].Head(chain).Seq},
+				"rewritten": {func() { s.rewrite(o, chain, 4) }, s.signed(s.of(chain))[0].Head(chain).Seq},
 			} {
 				t.Run(chain+" "+name, func(t *testing.T) {
 					require.Empty(t, s.verify(signer, s.of(chain)).Findings)

@@ -8,14 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	_ "github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
 	"github.com/tenonhq/tenon/schema"
-	"github.com/tenonhq/tenon/schema/audit"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
@@ -78,31 +76,24 @@ func (o owner) do(statement string, args ...any) {
 }
 
 // rewrite changes an entry and makes every hash after it fit again.
-func (o owner) rewrite(chain string, seq int64) {
-	o.t.Helper()
-	organization := "''"
-	if chain == store.ChainControl {
-		organization = "organization"
+func (s *site) rewrite(o owner, chain string, seq int64) {
+	s.Helper()
+	chains := s.control.Chains()
+	if chain != store.ChainControl {
+		var err error
+		chains, err = store.OpenChains(s.Context(), s.Admin, s.org)
+		require.NoError(s, err)
+		defer func() { require.NoError(s, chains.Close()) }()
 	}
-	rows, err := o.QueryContext(o.t.Context(), "SELECT seq, id, at, actor, action, target, namespace, detail_sealed, hash, "+organization+" FROM audit ORDER BY seq")
-	require.NoError(o.t, err)
-	defer func() { _ = rows.Close() }()
-	var entries []audit.Entry
-	for rows.Next() {
-		e := audit.Entry{Chain: chain}
-		var at int64
-		require.NoError(o.t, rows.Scan(&e.Seq, &e.ID, &at, &e.Actor, &e.Action, &e.Target, &e.Namespace, &e.Detail, &e.Hash, &e.Organization))
-		e.At = time.UnixMicro(at)
-		entries = append(entries, e)
-	}
-	require.NoError(o.t, rows.Err())
+	entries, err := chains.List(s.Context(), chain, store.AuditFilter{Oldest: true, Limit: store.MaxPage})
+	require.NoError(s, err)
 	for i := int(seq) - 1; i < len(entries); i++ {
 		if entries[i].Seq == seq {
 			entries[i].Actor = "somebody else"
 		}
 		entries[i].Prev = entries[i-1].Hash
 		entries[i].Hash = entries[i].Digest()
-		o.do("UPDATE audit SET actor = ?, hash = ? WHERE seq = ?", entries[i].Actor, entries[i].Hash, entries[i].Seq)
+		o.do("UPDATE audit SET id = ?, actor = ?, hash = ? WHERE seq = ?", entries[i].ID, entries[i].Actor, entries[i].Hash, entries[i].Seq)
 	}
 }
 
