@@ -80,7 +80,7 @@ func (f *firing) timerAt(due time.Time) store.Timer {
 // kept tells whether the event of a time is in the inbox, whose process did not get
 // to set the timer: then the cell is woken for it.
 func (f *firing) kept(ctx context.Context, due time.Time) (bool, error) {
-	_, err := f.caller.cell.Door().FindEvent(ctx, f.row.ID, dedupe(f.row.ID, identity(due)))
+	_, err := f.caller.cell.Door().FindEvent(ctx, dedupe(f.row.ID, identity(due)))
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		return false, nil
 	}

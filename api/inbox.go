@@ -77,7 +77,7 @@ func (s *Server) repeated(ctx context.Context, c *caller, event store.Event, ful
 	if schema.CodeOf(full) != schema.CodeFull {
 		return "", nil, full
 	}
-	kept, err := c.cell.Door().FindEvent(ctx, event.Source, event.DedupeKey)
+	kept, err := c.cell.Door().FindEvent(ctx, event.DedupeKey)
 	switch {
 	case schema.CodeOf(err) == schema.CodeNotFound:
 		return "", nil, full

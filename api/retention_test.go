@@ -325,10 +325,10 @@ func TestRetentionRemoves(t *testing.T) {
 		require.Equal(t, http.StatusOK, p.call("GET", "/v1/events/"+elsewhere, staging, "").status)
 		require.Equal(t, http.StatusOK, other.status("/v1/events/"+theirs))
 
-		tables := map[string]string{"door": "events", "work": "runs"}
+		tables := map[string]string{"door": "events JOIN streams USING (stream)", "work": "runs JOIN programs USING (program)"}
 		for side, table := range tables {
 			left := storetest.Column(t, b.Administrator(t, p.made[o.org], side), "SELECT COUNT(*) FROM "+table+" WHERE namespace = '"+o.namespace+"'")
-			want := map[string]string{"events": "3", "runs": "2"}[table]
+			want := map[string]string{"door": "3", "work": "2"}[side]
 			assert.Equal(t, want, left[0], table)
 		}
 		for _, table := range []string{"steps", "effects"} {

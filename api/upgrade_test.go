@@ -36,7 +36,7 @@ func TestAskedForAfterAnUpgrade(t *testing.T) {
 		require.NoError(t, p.control.SleepCell(t.Context(), host, o.org, rows[0].Epoch, rows[0].Touches, nil))
 		require.Empty(t, claim())
 
-		b.Older(t, o.org, p.made[o.org])
+		b.Older(t, p.made[o.org])
 		upgraded, err := api.New(p.config)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, upgraded.Close()) })

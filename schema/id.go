@@ -73,6 +73,16 @@ func IDTime(s string) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(id.Bytes()) >> 16)).UTC()
 }
 
+// Retype is the identifier of another type that goes with one: a run's with its
+// event's. Each follows from the other.
+func Retype(p Prefix, s string) (string, error) {
+	id, err := typeid.Parse(s)
+	if err != nil {
+		return "", Errorf(CodeInvalid, "not an identifier")
+	}
+	return UnpackID(p, id.Bytes())
+}
+
 // PackID is an identifier without its type, in 16 bytes; UnpackID undoes it.
 func PackID(p Prefix, s string) ([]byte, error) {
 	if err := CheckID(p, s); err != nil {

@@ -24,8 +24,6 @@ const (
 	reconcileEvery = 15 * time.Second
 	// takeAtOnce bounds the events and commands of one pass.
 	takeAtOnce = 256
-	// gatherFor is how long a busy relay waits for more runs to share a carrier.
-	gatherFor = 20 * time.Millisecond
 	// defaultCapacity bounds the runs carried at once.
 	defaultCapacity = 1024
 )
@@ -83,21 +81,6 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 		bell: make(chan struct{}, 1), raised: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
 		cursors: make(map[string]int64), headed: make(chan carrier, carrierSize),
 		shares: newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
-	}
-}
-
-// gather waits a little while a carrier's worth of runs is under way already, so
-// that what comes in meanwhile shares a carrier: a busy cell spends less on each
-// run, and one that is not busy waits for nothing.
-func (r *relay) gather(ctx context.Context) {
-	if r.openCount() < carrierSize {
-		return
-	}
-	t := time.NewTimer(gatherFor)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
 
@@ -188,6 +171,10 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	r.rest.worked()
+	more = len(events) == takeAtOnce
+	if events = r.filling(events); len(events) == 0 {
+		return false, nil
+	}
 	admitted, err := r.admit(ctx, events)
 	if err != nil {
 		return false, err
@@ -195,8 +182,14 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	runs := make([]store.Run, 0, len(events))
 	drafts := make([]store.AuditDraft, 0, len(events))
 	for _, ev := range events {
+		// Invariant 7: whatever is restored, the run of an event has the same id, and
+		// with it the same idempotency keys.
+		id, err := schema.Retype(schema.PrefixRun, ev.ID)
+		if err != nil {
+			return false, err
+		}
 		run := store.Run{
-			ID: schema.NewID(schema.PrefixRun), Namespace: ev.Namespace, Event: ev.ID, EventSeq: ev.Seq,
+			ID: id, Namespace: ev.Namespace, Event: ev.ID, EventSeq: ev.Seq,
 			Flow: ev.Flow, FlowVersion: ev.FlowVersion, Digest: ev.Digest, OrderKey: ev.OrderKey,
 			State: store.RunPending, Epoch: 1, CreatedAt: time.Now().UTC(),
 		}
@@ -226,7 +219,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		r.refuse(ctx, f.run, f.cause)
 	}
 	r.startAll(ctx, begun.now)
-	return len(events) == takeAtOnce && !r.down.Load(), nil
+	return more && !r.down.Load(), nil
 }
 
 // cursor is where a cursor is, which is read once unless it may have moved.

@@ -128,3 +128,53 @@ func TestAnActThatChangesIsFound(t *testing.T) {
 		}
 	})
 }
+
+// A log of before there were acts is read as it was left, before it is migrated and
+// after that.
+func TestALogWithoutActs(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		org, made := b.Provision(t)
+		w := storetest.Open(t, made.Cell, store.SideCell).Work()
+		for _, action := range []string{"first", "second", "second"} {
+			require.NoError(t, w.AppendAudit(t.Context(), draft("act."+action, "target")))
+		}
+		log := func() []audit.Entry {
+			t.Helper()
+			chains, err := store.OpenChains(t.Context(), b.Admin, org)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, chains.Close()) }()
+			walker := audit.NewWalker(store.ChainWork, audit.Head{})
+			require.NoError(t, chains.Walk(t.Context(), store.ChainWork, walker))
+			_, found := walker.End()
+			require.Empty(t, found)
+			entries, err := chains.List(t.Context(), store.ChainWork, store.AuditFilter{Oldest: true, Namespace: "ns_test"})
+			require.NoError(t, err)
+			return entries
+		}
+		before := log()
+		require.Len(t, before, 3)
+		b.Older(t, made)
+		db := b.Administrator(t, made, store.ChainWork)
+		do := func(statement string, args ...any) {
+			t.Helper()
+			_, err := db.ExecContext(t.Context(), statement, args...)
+			require.NoError(t, err, statement)
+		}
+		if b.Name == "postgres" {
+			do("ALTER TABLE audit DISABLE TRIGGER ALL")
+		} else {
+			do("DROP TRIGGER audit_no_update")
+		}
+		for _, e := range before {
+			do("UPDATE audit SET id = $1, action = $2, namespace = $3 WHERE seq = $4", e.ID, e.Action, e.Namespace, e.Seq)
+		}
+		do("ALTER TABLE audit DROP COLUMN act")
+		do("DROP TABLE acts")
+		do("DELETE FROM schema_versions WHERE version = 11")
+		require.Equal(t, before, log())
+		require.NoError(t, store.MigrateCell(t.Context(), b.Admin, org))
+		require.Equal(t, before, log())
+		require.NoError(t, storetest.Open(t, made.Cell, store.SideCell).Work().AppendAudit(t.Context(), draft("act.first", "target")))
+		require.Len(t, log(), 4)
+	})
+}

@@ -89,7 +89,7 @@ func TestEventsBecomeVisibleInOrder(t *testing.T) {
 				for _, e := range page {
 					require.Greater(t, e.Seq, cursor)
 					cursor = e.Seq
-					seen[e.DedupeKey] = true
+					seen[e.ID] = true
 				}
 				if len(page) == 0 {
 					break

@@ -10,11 +10,20 @@ import (
 
 // acceptance is one event on its way in.
 type acceptance struct {
-	event     Event
+	event Event
+	// key is what is kept of its dedupe key.
+	key       []byte
 	draft     AuditDraft
 	duplicate bool
 	// removed is the id of the earlier event, if that is gone.
 	removed string
+}
+
+func newAcceptance(e Event, a AuditDraft) (*acceptance, error) {
+	stamp(&e.ReceivedAt)
+	key, err := keptKey(e.DedupeKey)
+	e.DedupeKey = ""
+	return &acceptance{event: e, key: key, draft: a}, err
 }
 
 var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
@@ -33,10 +42,13 @@ var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
 // AcceptEvent keeps an event and returns it with its sequence number once it
 // is on disk. An event with the same source and dedupe key as an earlier one
 // adds nothing: the earlier one is returned, and duplicate is true. Of an earlier
-// one that was removed only the id is left.
+// one that was removed only the id is left. CodeInvalid is for a dedupe key of
+// another form.
 func (d *Door) AcceptEvent(ctx context.Context, e Event, a AuditDraft) (stored Event, duplicate bool, err error) {
-	stamp(&e.ReceivedAt)
-	item := &acceptance{event: e, draft: a}
+	item, err := newAcceptance(e, a)
+	if err != nil {
+		return Event{}, false, err
+	}
 	if err := group.Together(ctx, d.s.w.committer, accept, item); err != nil {
 		return Event{}, false, err
 	}
@@ -56,21 +68,17 @@ func (d *Door) earlier(ctx context.Context, item *acceptance) (Event, error) {
 	stored, err := d.bySeq(ctx, item.event.Seq)
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		// It has been removed since.
-		return d.seen(ctx, item.event.DedupeKey)
+		return d.seen(ctx, item.key)
 	}
 	return stored, err
 }
 
-var eventRows = database.NewBulk("events", "ON CONFLICT (source, dedupe_key) DO NOTHING",
+var eventRows = database.NewBulk("events", "ON CONFLICT (dedupe_key) DO NOTHING",
 	database.Column{Name: "received_at", Type: database.Int},
-	database.Column{Name: "flow_version", Type: database.Int},
+	database.Column{Name: "stream", Type: database.Int},
+	database.Column{Name: "scheduled", Type: database.Bool},
 	database.Column{Name: "id", Type: database.Text},
-	database.Column{Name: "namespace", Type: database.Text},
-	database.Column{Name: "source", Type: database.Text},
-	database.Column{Name: "kind", Type: database.Text},
-	database.Column{Name: "dedupe_key", Type: database.Text},
-	database.Column{Name: "flow", Type: database.Text},
-	database.Column{Name: "digest", Type: database.Text},
+	database.Column{Name: "dedupe_key", Type: database.Bytes},
 	database.Column{Name: "payload_sealed", Type: database.Bytes},
 	database.Column{Name: "origin", Type: database.Text},
 	database.Column{Name: "lineage", Type: database.Text},
@@ -81,9 +89,12 @@ func (t *txn) accept(items []*acceptance) error {
 	rows := make([][]any, len(items))
 	for i, it := range items {
 		e := &it.event
+		stream, err := t.dictionaries.streams.number(t, e.stream())
+		if err != nil {
+			return err
+		}
 		rows[i] = []any{
-			micros(e.ReceivedAt), int64(e.FlowVersion), e.ID, e.Namespace, e.Source, e.Kind, e.DedupeKey, e.Flow, e.Digest,
-			blob(e.PayloadSealed), e.Origin, e.Lineage, e.OrderKey,
+			micros(e.ReceivedAt), stream, e.Kind == kindSchedule, e.ID, it.key, blob(e.PayloadSealed), e.Origin, e.Lineage, e.OrderKey,
 		}
 	}
 	seqs, err := t.insertEvents(rows, items)
@@ -97,7 +108,7 @@ func (t *txn) accept(items []*acceptance) error {
 			t.audit(it.draft)
 			continue
 		}
-		if it.event.Seq, it.removed, err = t.duplicateOf(it.event); err != nil {
+		if it.event.Seq, it.removed, err = t.duplicateOf(it.key); err != nil {
 			return err
 		}
 	}
@@ -123,9 +134,9 @@ func (t *txn) insertEvents(rows [][]any, items []*acceptance) ([]int64, error) {
 	return seqs, nil
 }
 
-const eventColumns = `seq, id, namespace, source, kind, dedupe_key, flow, flow_version, digest, payload_sealed, received_at, origin, lineage, order_key`
+const eventColumns = `seq, id, namespace, source, kind, flow, flow_version, digest, payload_sealed, received_at, origin, lineage, order_key`
 
-const selectEvents = "SELECT " + eventColumns + " FROM events "
+const selectEvents = "SELECT " + eventColumns + " FROM events JOIN streams USING (stream) "
 
 func scanEvent(row scanner) (Event, error) { return scanEventAnd(row) }
 
@@ -134,7 +145,7 @@ func scanEventAnd(row scanner, more ...any) (Event, error) {
 	var e Event
 	var at int64
 	err := row.Scan(append([]any{
-		&e.Seq, &e.ID, &e.Namespace, &e.Source, &e.Kind, &e.DedupeKey, &e.Flow, &e.FlowVersion, &e.Digest, &e.PayloadSealed, &at,
+		&e.Seq, &e.ID, &e.Namespace, &e.Source, &e.Kind, &e.Flow, &e.FlowVersion, &e.Digest, &e.PayloadSealed, &at,
 		&e.Origin, &e.Lineage, &e.OrderKey,
 	}, more...)...)
 	e.PayloadSealed, e.ReceivedAt = some(e.PayloadSealed), fromMicros(at)
@@ -146,13 +157,17 @@ func (d *Door) bySeq(ctx context.Context, seq int64) (Event, error) {
 	return single("find the event", rows, err, scanEvent)
 }
 
-// FindEvent finds the event that was kept of a source under a dedupe key; of one
-// that was removed, its id.
-func (d *Door) FindEvent(ctx context.Context, source, dedupeKey string) (Event, error) {
-	rows, err := d.s.Query(ctx, selectEvents+"WHERE source = ? AND dedupe_key = ?", source, dedupeKey)
+// FindEvent finds the event that was kept under a dedupe key; of one that was
+// removed, its id.
+func (d *Door) FindEvent(ctx context.Context, dedupeKey string) (Event, error) {
+	key, err := keptKey(dedupeKey)
+	if err != nil {
+		return Event{}, err
+	}
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE dedupe_key = ?", key)
 	e, err := single("find the event", rows, err, scanEvent)
 	if schema.CodeOf(err) == schema.CodeNotFound {
-		return d.seen(ctx, dedupeKey)
+		return d.seen(ctx, key)
 	}
 	return e, err
 }
@@ -161,7 +176,7 @@ func (d *Door) FindEvent(ctx context.Context, source, dedupeKey string) (Event, 
 // reads on from the last one misses none: numbers become visible in order. Of
 // these events alone MaxRuns is set.
 func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, error) {
-	rows, err := d.s.Query(ctx, "SELECT "+eventColumns+", COALESCE((SELECT max_runs FROM flows WHERE id = events.flow), 0) FROM events "+
+	rows, err := d.s.Query(ctx, "SELECT "+eventColumns+", COALESCE((SELECT max_runs FROM flows WHERE id = streams.flow), 0) FROM events JOIN streams USING (stream) "+
 		"WHERE seq > ? ORDER BY seq LIMIT ?", seq, max)
 	return collect("list the events", rows, err, func(row scanner) (Event, error) {
 		var most int
@@ -173,7 +188,7 @@ func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, er
 
 // LastScheduled finds the event that a schedule made last.
 func (d *Door) LastScheduled(ctx context.Context, schedule string) (Event, error) {
-	rows, err := d.s.Query(ctx, selectEvents+"WHERE source = ? AND kind = 'schedule' ORDER BY seq DESC LIMIT 1", schedule)
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE scheduled AND stream IN (SELECT stream FROM streams WHERE source = ?) ORDER BY seq DESC LIMIT 1", schedule)
 	return single("find the event", rows, err, scanEvent)
 }
 

@@ -9,10 +9,11 @@ import (
 
 // EventHead is what there is to know of an event without its payload.
 type EventHead struct {
-	Seq        int64
-	ID         string
-	Namespace  string
-	DedupeKey  string
+	Seq       int64
+	ID        string
+	Namespace string
+	// Key is what is kept of its dedupe key.
+	Key        []byte
 	Lineage    string
 	ReceivedAt time.Time
 	// Size is that of the sealed payload, in bytes.
@@ -27,12 +28,12 @@ func (e EventHead) Root() string {
 	return e.ID
 }
 
-const selectHeads = "SELECT e.seq, e.id, e.namespace, e.dedupe_key, e.lineage, e.received_at, length(e.payload_sealed) FROM events e "
+const selectHeads = "SELECT e.seq, e.id, s.namespace, e.dedupe_key, e.lineage, e.received_at, length(e.payload_sealed) FROM events e JOIN streams s ON s.stream = e.stream "
 
 func scanHead(row scanner) (EventHead, error) {
 	var e EventHead
 	var at int64
-	err := row.Scan(&e.Seq, &e.ID, &e.Namespace, &e.DedupeKey, &e.Lineage, &at, &e.Size)
+	err := row.Scan(&e.Seq, &e.ID, &e.Namespace, &e.Key, &e.Lineage, &at, &e.Size)
 	e.ReceivedAt = fromMicros(at)
 	return e, err
 }

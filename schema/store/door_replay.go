@@ -27,19 +27,20 @@ type Disposition struct {
 // adds nothing, and that one is returned. CodeGone means that the other one was
 // removed meanwhile.
 func (d *Door) ReplayEvent(ctx context.Context, e Event, by string, a AuditDraft) (Event, error) {
-	stamp(&e.ReceivedAt)
-	var item *acceptance
-	err := d.s.w.do(ctx, "replay the event", func(t *txn) error {
+	item, err := newAcceptance(e, a)
+	if err != nil {
+		return Event{}, err
+	}
+	err = d.s.w.do(ctx, "replay the event", func(t *txn) error {
 		// Invariant 7: a lineage goes as a whole, and so does its ledger. Nothing
 		// is added to one that went since the caller looked.
 		if err := t.stillThere(e.Origin); err != nil {
 			return err
 		}
-		item = &acceptance{event: e, draft: a}
 		if err := t.accept([]*acceptance{item}); err != nil {
 			return err
 		}
-		return t.dispose(Disposition{Event: e.Origin, Kind: DispositionReplayed, By: by, At: e.ReceivedAt})
+		return t.dispose(Disposition{Event: e.Origin, Kind: DispositionReplayed, By: by, At: item.event.ReceivedAt})
 	})
 	if err != nil {
 		return Event{}, err

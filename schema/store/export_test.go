@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"io/fs"
+	"testing"
 )
 
 // ShutOthers is what provisioning does to the databases that are no cell's.
@@ -40,4 +42,21 @@ func (w *Work) WriteBlindly(ctx context.Context, key string) error {
 		_, _ = db.NewRaw("INSERT INTO meta (key, value) VALUES (?, ?)", key, []byte("v")).Exec(ctx)
 		return nil
 	})
+}
+
+// MigrationTexts are the migrations of a side, in order.
+func MigrationTexts(tb testing.TB, side, dialect string) (texts []string) {
+	tb.Helper()
+	names, err := fs.Glob(migrations, "migrations/"+side+"/*."+dialect+".sql")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(migrations, name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	return texts
 }

@@ -38,9 +38,10 @@ func namespace(t *testing.T, d *store.Door) store.Namespace {
 	return n
 }
 
+// event is one that comes with a key of its source's own.
 func event(source, key string) store.Event {
 	return store.Event{
-		ID: schema.NewID(schema.PrefixEvent), Namespace: "ns_test", Source: source, Kind: "webhook", DedupeKey: key, Flow: "flow_1",
+		ID: schema.NewID(schema.PrefixEvent), Namespace: "ns_test", Source: source, Kind: "webhook", DedupeKey: digest(source + " " + key), Flow: "flow_1",
 		FlowVersion: 3, Digest: "sha256", PayloadSealed: []byte{0, 1, '\\', '"', 255}, ReceivedAt: at,
 	}
 }

@@ -132,7 +132,8 @@ type Event struct {
 	// Kind is webhook, call or schedule.
 	Kind string
 	// DedupeKey is unique for its source: the event's own id where nothing
-	// repeats it, else 64 hexadecimal digits that no other source's has.
+	// repeats it, else 64 hexadecimal digits that no other source's has. Half of
+	// them are kept, and it is not read back.
 	DedupeKey     string
 	Flow          string
 	FlowVersion   int

@@ -53,12 +53,13 @@ func acceptForEver() error {
 		go func() {
 			for i := 0; ; i++ {
 				key := fmt.Sprint(g, "/", i)
-				if _, _, err := c.Door().AcceptEvent(ctx, event("src_1", key), draft("event.accept", key)); err != nil {
+				e, _, err := c.Door().AcceptEvent(ctx, event("src_1", key), draft("event.accept", key))
+				if err != nil {
 					failed <- err
 					return
 				}
 				out.Lock()
-				fmt.Println(key)
+				fmt.Println(e.ID)
 				out.Unlock()
 			}
 		}()
@@ -160,12 +161,12 @@ func TestAcknowledgedEventsSurviveKill(t *testing.T) {
 			page, err := d.EventsAfter(t.Context(), cursor, 500)
 			require.NoError(t, err)
 			for _, e := range page {
-				kept[e.DedupeKey], cursor = true, e.Seq
+				kept[e.ID], cursor = true, e.Seq
 			}
 			done = len(page) == 0
 		}
-		for key := range acknowledged {
-			require.True(t, kept[key], "%s was acknowledged and is lost", key)
+		for id := range acknowledged {
+			require.True(t, kept[id], "%s was acknowledged and is lost", id)
 		}
 		head, err := d.VerifyAudit(t.Context())
 		require.NoError(t, err)

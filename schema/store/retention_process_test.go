@@ -120,7 +120,7 @@ func TestRemovalSurvivesKill(t *testing.T) {
 				}
 			}
 			for i, id := range ids {
-				found, err := d.FindEvent(ctx, "src_1", digest(fmt.Sprint(i)))
+				found, err := d.FindEvent(ctx, event("src_1", digest(fmt.Sprint(i))).DedupeKey)
 				require.NoError(t, err, "an event that is neither there nor known")
 				require.Equal(t, id, found.ID)
 			}

@@ -158,21 +158,22 @@ func (t *txn) passed(seq int64) (bool, error) {
 // draft belongs to the i-th run when there are as many, and is written only
 // if the run is new.
 func (w *Work) StartRuns(ctx context.Context, runs []Run, cursor int64, audit []AuditDraft) error {
-	rows := make([][]any, len(runs))
+	runs = slices.Clone(runs)
 	for i := range runs {
-		r := runs[i]
-		if r.EventSeq == 0 {
+		if runs[i].EventSeq == 0 {
 			return schema.Errorf(schema.CodeInvalid, "a run needs the number of its event")
 		}
-		stamp(&r.CreatedAt)
-		rows[i] = []any{
-			r.EventSeq, r.Epoch, micros(r.CreatedAt), int64(0), int64(0), int64(r.FlowVersion), r.Straight,
-			r.ID, r.Namespace, r.Event, r.Flow, r.Digest, r.Carrier, RunPending, "",
-			[]byte{},
-			r.OrderKey,
-		}
+		stamp(&runs[i].CreatedAt)
 	}
 	return w.s.w.do(ctx, "start the runs", func(t *txn) error {
+		rows := make([][]any, len(runs))
+		for i, r := range runs {
+			program, err := t.dictionaries.programs.number(t, r.program())
+			if err != nil {
+				return err
+			}
+			rows[i] = r.row(program)
+		}
 		fresh, err := t.startRuns(rows)
 		if err != nil {
 			return err

@@ -163,12 +163,32 @@ var stepRows = database.NewBulk("steps", "ON CONFLICT (run, key) DO NOTHING",
 	database.Column{Name: "record_sealed", Type: database.Bytes},
 )
 
+// usualPhase is the phase of most steps.
+const usualPhase = "whole"
+
+// unless is what a row keeps of a text: nothing of the one that most rows would have.
+func unless(usual, text string) string {
+	if text == usual {
+		return ""
+	}
+	return text
+}
+
+// orElse gives the usual text for what unless left out.
+func orElse(usual, kept string) string {
+	if kept == "" {
+		return usual
+	}
+	return kept
+}
+
 func (t *txn) putSteps(owners []*holding, steps [][]Step) error {
 	var rows [][]any
 	for i, h := range owners {
 		for _, s := range steps[i] {
 			rows = append(rows, []any{
-				h.seq, s.Key, micros(s.StartedAt), micros(s.EndedAt), s.Pointer, s.Kind, s.Phase, s.State, blob(s.RecordSealed),
+				h.seq, s.Key, micros(s.StartedAt), micros(s.EndedAt), unless(s.Key, s.Pointer), s.Kind, unless(usualPhase, s.Phase),
+				unless(StepDone, s.State), blob(s.RecordSealed),
 			})
 		}
 	}

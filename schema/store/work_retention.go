@@ -33,6 +33,9 @@ func (w *Work) RunsOf(ctx context.Context, events []int64) (map[int64]RunHead, e
 		var r RunHead
 		var ended int64
 		err := row.Scan(&r.EventSeq, &r.ID, &r.Event, &r.State, &ended)
+		if err == nil {
+			r.Event, err = eventOf(r.ID, r.Event)
+		}
 		r.EndedAt = fromMicros(ended)
 		found[r.EventSeq] = r
 		return struct{}{}, err
@@ -91,8 +94,11 @@ func (w *Work) RemoveRuns(ctx context.Context, events []RemovedEvent, entry func
 // removed finds the run of an event that is gone.
 func (t *txn) removed(e RemovedEvent) (RunHead, error) {
 	var r RunHead
-	err := t.QueryRow("SELECT id, state FROM runs WHERE seq = ? AND event = ?", []any{e.EventSeq, e.Event}, &r.ID, &r.State)
-	if errors.Is(err, sql.ErrNoRows) {
+	err := t.QueryRow("SELECT id, event, state FROM runs WHERE seq = ?", []any{e.EventSeq}, &r.ID, &r.Event, &r.State)
+	if err == nil {
+		r.Event, err = eventOf(r.ID, r.Event)
+	}
+	if errors.Is(err, sql.ErrNoRows) || err == nil && r.Event != e.Event {
 		return RunHead{}, nil
 	}
 	return r, err

@@ -8,26 +8,31 @@ import (
 
 var runRows = database.NewBulk("runs", "ON CONFLICT DO NOTHING",
 	database.Column{Name: "seq", Type: database.Int},
-	database.Column{Name: "epoch", Type: database.Int},
 	database.Column{Name: "created_at", Type: database.Int},
 	database.Column{Name: "started_at", Type: database.Int},
 	database.Column{Name: "ended_at", Type: database.Int},
-	database.Column{Name: "flow_version", Type: database.Int},
-	database.Column{Name: "straight", Type: database.Bool},
+	database.Column{Name: "due_at", Type: database.Int},
+	database.Column{Name: "epoch", Type: database.Int},
+	database.Column{Name: "program", Type: database.Int},
 	database.Column{Name: "id", Type: database.Text},
-	database.Column{Name: "namespace", Type: database.Text},
 	database.Column{Name: "event", Type: database.Text},
-	database.Column{Name: "flow", Type: database.Text},
-	database.Column{Name: "digest", Type: database.Text},
 	database.Column{Name: "carrier", Type: database.Text},
 	database.Column{Name: "state", Type: database.Text},
 	database.Column{Name: "error_type", Type: database.Text},
-	database.Column{Name: "result_sealed", Type: database.Bytes},
 	database.Column{Name: "order_key", Type: database.Text},
+	database.Column{Name: "result_sealed", Type: database.Bytes},
 )
 
+// row is a new run's. program is the number of its program.
+func (r Run) row(program int64) []any {
+	return []any{
+		r.EventSeq, micros(r.CreatedAt), int64(0), int64(0), int64(0), r.Epoch, program,
+		r.ID, r.keptEvent(), r.Carrier, RunPending, "", r.OrderKey, []byte{},
+	}
+}
+
 const selectRuns = `SELECT seq, id, namespace, event, flow, flow_version, digest, straight, carrier, epoch, state,
-created_at, started_at, ended_at, due_at, error_type, result_sealed, order_key FROM runs `
+created_at, started_at, ended_at, due_at, error_type, result_sealed, order_key FROM runs JOIN programs USING (program) `
 
 func scanRun(row scanner) (Run, error) {
 	var r Run
@@ -37,6 +42,9 @@ func scanRun(row scanner) (Run, error) {
 	r.CreatedAt, r.StartedAt, r.EndedAt = fromMicros(created), fromMicrosAt(started), fromMicrosAt(ended)
 	r.DueAt = fromMicrosAt(due)
 	r.ResultSealed = some(r.ResultSealed)
+	if err == nil {
+		r.Event, err = eventOf(r.ID, r.Event)
+	}
 	return r, err
 }
 
@@ -95,6 +103,7 @@ FROM steps s JOIN runs r ON r.seq = s.run WHERE r.id = ? ORDER BY s.started_at, 
 		s := Step{Run: run}
 		var started, ended int64
 		err := row.Scan(&s.Key, &s.Pointer, &s.Kind, &s.Phase, &s.State, &started, &ended, &s.RecordSealed)
+		s.Pointer, s.Phase, s.State = orElse(s.Key, s.Pointer), orElse(usualPhase, s.Phase), orElse(StepDone, s.State)
 		s.StartedAt, s.EndedAt, s.RecordSealed = fromMicros(started), fromMicros(ended), some(s.RecordSealed)
 		return s, err
 	})
@@ -118,8 +127,13 @@ FROM effects e JOIN runs r ON r.seq = e.run WHERE r.id = ? ORDER BY e.created_at
 
 // RunOf finds the run that an event became; CodeNotFound until it has.
 func (w *Work) RunOf(ctx context.Context, event Event) (Run, error) {
-	rows, err := w.s.Query(ctx, selectRuns+"WHERE seq = ? AND event = ?", event.Seq, event.ID)
-	return single("find the run of the event", rows, err, scanRun)
+	const doing = "find the run of the event"
+	rows, err := w.s.Query(ctx, selectRuns+"WHERE seq = ?", event.Seq)
+	run, err := single(doing, rows, err, scanRun)
+	if err == nil && run.Event != event.ID {
+		return Run{}, errNone(doing)
+	}
+	return run, err
 }
 
 // LineageEffects lists the effects of the runs of several events, in the order of

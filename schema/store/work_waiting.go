@@ -18,7 +18,7 @@ const (
 
 // WaitingFlows lists the flows that have runs without a carrier.
 func (w *Work) WaitingFlows(ctx context.Context) ([]string, error) {
-	rows, err := w.s.Query(ctx, "SELECT DISTINCT flow FROM runs WHERE "+waiting)
+	rows, err := w.s.Query(ctx, "SELECT DISTINCT flow FROM runs JOIN programs USING (program) WHERE "+waiting)
 	return collect("list the waiting flows", rows, err, func(row scanner) (string, error) {
 		var flow string
 		return flow, row.Scan(&flow)
@@ -33,14 +33,14 @@ func (w *Work) WaitingRuns(ctx context.Context, flow string, most int) (runs []R
 	if runs, err = collect("list the waiting runs", rows, err, scanRun); err != nil {
 		return nil, false, err
 	}
-	all, err := w.count(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE "+waiting+" AND flow = ? LIMIT ?) AS w", flow, len(runs)+1)
+	all, err := w.count(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM runs JOIN programs USING (program) WHERE "+waiting+" AND flow = ? LIMIT ?) AS w", flow, len(runs)+1)
 	return runs, all > int64(len(runs)), err
 }
 
 // Carried counts the runs of a flow that have a carrier and have not ended, those
 // that wait for a time included.
 func (w *Work) Carried(ctx context.Context, flow string) (int, error) {
-	n, err := w.count(ctx, "SELECT COUNT(*) FROM runs WHERE "+carried+" AND flow = ?", flow)
+	n, err := w.count(ctx, "SELECT COUNT(*) FROM runs JOIN programs USING (program) WHERE "+carried+" AND flow = ?", flow)
 	return int(n), err
 }
 

@@ -22,8 +22,7 @@ type writer struct {
 	owner     ownership
 	// head is the last entry this process committed.
 	head audit.Head
-	// acts are the numbers of acts that are known to be there.
-	acts map[act]int64
+	dictionaries
 }
 
 // txn is a write transaction with its part of the audit log.
@@ -33,12 +32,11 @@ type txn struct {
 	// before is the last entry of the chain when the transaction began; head the last
 	// one that it adds.
 	before, head audit.Head
-	// acts are the numbers of those it looked up, or adds.
-	acts map[act]int64
+	dictionaries dictionaries
 }
 
 func newWriter(db *database.DB, chain string) *writer {
-	w := &writer{db: db, chain: chain, owner: ownership{lost: make(chan struct{})}}
+	w := &writer{db: db, chain: chain, owner: ownership{lost: make(chan struct{})}, dictionaries: newDictionaries()}
 	w.committer = group.New[*txn](w)
 	return w
 }
@@ -75,7 +73,8 @@ const (
 
 // Begin starts a transaction, unless another process owns the side.
 func (w *writer) Begin(careful bool) (*txn, error) {
-	t := &txn{}
+	w.dictionaries.begin()
+	t := &txn{dictionaries: w.dictionaries}
 	var seq, epoch sql.NullInt64
 	entry := &database.Entry{Query: readHead, Into: []any{&seq, &t.before.Hash}}
 	if w.chain == ChainWork {
@@ -105,7 +104,7 @@ func (w *writer) Commit(t *txn) error {
 	if len(t.drafts) > 0 {
 		w.head = t.head
 	}
-	w.learn(t)
+	w.dictionaries.learn()
 	return nil
 }
 
@@ -162,7 +161,7 @@ func (w *writer) append(t *txn) error {
 			if e.ID, err = entryID(e); err != nil {
 				return err
 			}
-			number, err := w.numberOf(t, d.act())
+			number, err := w.acts.number(t, d.act())
 			if err != nil {
 				return err
 			}

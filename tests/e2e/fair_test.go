@@ -78,8 +78,8 @@ func (s *shop) takes(t *testing.T, flow string, books *ledger.Server, n int) tim
 }
 
 // TestAFloodAndAHangingTarget: one flow gets many more events than its cell carries
-// runs, and its target hangs. Another flow's run ends within a second all the
-// while, and in the process that comes after a kill. Nothing of the flood is lost.
+// runs, and its target hangs. Another flow's runs do not wait for it all the
+// while, nor in the process that comes after a kill. Nothing of the flood is lost.
 func TestAFloodAndAHangingTarget(t *testing.T) {
 	t.Parallel()
 	for _, db := range databases() {
@@ -90,15 +90,17 @@ func TestAFloodAndAHangingTarget(t *testing.T) {
 			calm := s.beside(t, "calm")
 			s.takes(t, "calm", calm, 3)
 
-			require.NoError(t, s.books.Control(ledger.Control{Count: 1_000_000, StallMS: 10_000}))
+			// Who waited for a call of the flood would take as long as that hangs.
+			const hangs = 10 * time.Second
+			require.NoError(t, s.books.Control(ledger.Control{Count: 1_000_000, StallMS: int(hangs.Milliseconds())}))
 			orders := s.flood(t, "flood", 300)
 			s.stalled(t, 16)
-			require.Less(t, s.takes(t, "calm", calm, 9), time.Second)
+			require.Less(t, s.takes(t, "calm", calm, 9), hangs/2)
 			require.LessOrEqual(t, s.books.Stats().Stalled, int64(16), "calls of one connection at a time")
 
 			require.NoError(t, syscall.Kill(p.pid(t, "tenon-cell"), syscall.SIGKILL))
 			s.takes(t, "calm", calm, 1) // It waits for the process.
-			require.Less(t, s.takes(t, "calm", calm, 5), time.Second)
+			require.Less(t, s.takes(t, "calm", calm, 5), hangs/2)
 
 			require.NoError(t, s.books.Control(ledger.Control{}))
 			s.reach(t, 2*time.Minute, "completed", len(orders)+calm.Stats().Bills)
@@ -152,10 +154,11 @@ func TestThrottledConnection(t *testing.T) {
 			calm := s.beside(t, "calm")
 			s.takes(t, "calm", calm, 3)
 
-			require.NoError(t, s.books.Control(ledger.Control{Count: 1_000_000, Fail: 429, RetryAfter: 20}))
+			const away = 20 * time.Second
+			require.NoError(t, s.books.Control(ledger.Control{Count: 1_000_000, Fail: 429, RetryAfter: int(away.Seconds())}))
 			orders := s.flood(t, "busy", 60)
 			eventually(t, 20*time.Second, "it is called", func() bool { return s.books.Stats().Creations > 0 })
-			require.Less(t, s.takes(t, "calm", calm, 9), time.Second)
+			require.Less(t, s.takes(t, "calm", calm, 9), away/2)
 			require.LessOrEqual(t, s.books.Stats().Creations, int64(32), "it is left alone: those that were under way, and no other")
 			require.Zero(t, s.books.Stats().Bills)
 

@@ -45,7 +45,7 @@ func TestManyRunsAreTakenUp(t *testing.T) {
 	deliver("now", calls)
 	s.stalled(t, 16)
 
-	require.Less(t, p.stop(t), 10*time.Second)
+	p.stop(t)
 	require.NoError(t, os.RemoveAll(filepath.Join(p.data, "engine")))
 	require.NoError(t, s.books.Control(ledger.Control{}))
 	p.start(t)

@@ -160,17 +160,15 @@ func (p *platform) logs() string {
 	return p.log.String()
 }
 
-// stop drains the platform and returns how long that took.
-func (p *platform) stop(t *testing.T) time.Duration {
+// stop drains the platform.
+func (p *platform) stop(t *testing.T) {
 	t.Helper()
-	began := time.Now()
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("tenon up did not drain")
 	}
-	return time.Since(began)
 }
 
 func (p *platform) kill() {
@@ -243,7 +241,7 @@ func (p *platform) gone(t *testing.T, processes map[int]string) {
 			}
 		}
 		return len(left) == 0
-	}, 5*time.Second, 20*time.Millisecond, "processes are left: %v", left)
+	}, 20*time.Second, 20*time.Millisecond, "processes are left: %v", left)
 }
 
 // pid finds the one process of the name; it may be about to start.
@@ -295,6 +293,8 @@ func (p *platform) get(t *testing.T, path string) (int, string) {
 // its time on that at most: what it waits for needs the processors, too.
 func eventually(t *testing.T, patience time.Duration, what string, ok func() bool) {
 	t.Helper()
+	// A machine that tests much else at the same time may be that much slower.
+	patience *= 3
 	late := time.After(patience)
 	for {
 		began := time.Now()

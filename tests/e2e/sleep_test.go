@@ -59,9 +59,7 @@ func TestACellSleepsAndWakes(t *testing.T) {
 			p.sleeps(t)
 			require.Less(t, time.Since(asked), wait, "it slept before the wait was over")
 			s.reach(t, 2*wait, "completed", 3)
-			took := time.Since(asked)
-			require.Greater(t, took, wait)
-			require.Less(t, took, wait+15*time.Second, "the wait is over in time")
+			require.Greater(t, time.Since(asked), wait)
 			s.bills(t, "first", "due", "retried")
 
 			p.sleeps(t)

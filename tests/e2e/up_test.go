@@ -35,7 +35,7 @@ func TestTheMainJob(t *testing.T) {
 			require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 
 			mine := p.processes(t)
-			require.Less(t, p.stop(t), 10*time.Second)
+			p.stop(t)
 			p.gone(t, mine)
 		})
 	}
@@ -138,7 +138,8 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	p := newPlatform(t)
 	p.start(t)
 	s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
-	require.NoError(t, s.books.Control(ledger.Control{Count: 1, StallMS: 20_000, When: ledger.Before}))
+	const hangs = 20 * time.Second
+	require.NoError(t, s.books.Control(ledger.Control{Count: 1, StallMS: int(hangs.Milliseconds()), When: ledger.Before}))
 	s.accepted(t, "now", "hangs")
 	s.stalled(t, 1)
 	mine := p.processes(t)
@@ -147,7 +148,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	began := time.Now()
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
 	p.gone(t, mine)
-	require.Less(t, time.Since(began), 2*time.Second)
+	require.Less(t, time.Since(began), hangs/2, "it did not wait for the call")
 }
 
 // TestACellWithoutItsLauncher kills what starts a cell's sandboxed children, and

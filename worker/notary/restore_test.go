@@ -276,7 +276,7 @@ func TestARestoreFromBeforeAnUpgrade(t *testing.T) {
 		require.NoError(t, n.Attest(t.Context(), s.org))
 		back()
 		s.leave()
-		b.Older(t, s.org, s.made)
+		b.Older(t, s.made)
 		require.Equal(t, schema.CodePutBack, schema.CodeOf(n.Attest(t.Context(), s.org)))
 		_, err := notary.Accept(t.Context(), s.evidence(signer), signer, s.org, "operator:x")
 		require.NoError(t, err)

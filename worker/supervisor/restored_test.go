@@ -24,7 +24,7 @@ func TestRestoredFromBeforeAnUpgrade(t *testing.T) {
 		Namespace: func(context.Context, string) error { return schema.Errorf(schema.CodeUnavailable, "no engine") },
 	})
 	require.NoError(t, h.migrate(t.Context(), org))
-	b.Older(t, org, made)
+	b.Older(t, made)
 	c := &cell{host: h, organization: org, cancel: func() {}}
 	_, err := c.try(t.Context())
 	require.Error(t, err)
