@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"errors"
+	"maps"
 )
 
 // mostKnown bounds how many entries of a dictionary a process remembers.
@@ -53,9 +54,7 @@ func (d *dictionary[K]) learn() {
 	if len(d.known)+len(d.fresh) > mostKnown {
 		clear(d.known)
 	}
-	for k, n := range d.fresh {
-		d.known[k] = n
-	}
+	maps.Copy(d.known, d.fresh)
 }
 
 // dictionaries are a writer's; each is of one side.

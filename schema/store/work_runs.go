@@ -27,7 +27,8 @@ var runRows = database.NewBulk("runs", "ON CONFLICT DO NOTHING",
 func (r Run) row(program int64) []any {
 	return []any{
 		r.EventSeq, micros(r.CreatedAt), int64(0), int64(0), int64(0), r.Epoch, program,
-		r.ID, r.keptEvent(), r.Carrier, RunPending, "", r.OrderKey, []byte{},
+		r.ID, r.keptEvent(), r.Carrier, RunPending, "", r.OrderKey,
+		[]byte{},
 	}
 }
 

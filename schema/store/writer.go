@@ -22,7 +22,8 @@ type writer struct {
 	owner     ownership
 	// head is the last entry this process committed.
 	head audit.Head
-	dictionaries
+	// dictionaries are what rows and entries have in common.
+	dictionaries dictionaries
 }
 
 // txn is a write transaction with its part of the audit log.
@@ -161,7 +162,7 @@ func (w *writer) append(t *txn) error {
 			if e.ID, err = entryID(e); err != nil {
 				return err
 			}
-			number, err := w.acts.number(t, d.act())
+			number, err := w.dictionaries.acts.number(t, d.act())
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +22,7 @@ import (
 func (s *shop) copied(t *testing.T) (back func()) {
 	t.Helper()
 	b := storetest.Backend{Name: "sqlite", Admin: store.Admin{Directory: filepath.Join(s.p.data, "cells")}}
-	if len(s.p.env) > 0 {
+	if strings.Contains(strings.Join(s.p.env, " "), "=postgres://") {
 		b.Name = "postgres"
 	}
 	return b.Copy(t, s.org)
@@ -135,4 +137,46 @@ func TestDatabasesPutBack(t *testing.T) {
 			require.Contains(t, said, "RESTORED")
 		})
 	}
+}
+
+// TestARunThatTheCopyDoesNotKnow: the copy that is put back has an event, but not its
+// run, which was billed since. The event's run is started anew, as the same one, and
+// its target is sent the same idempotency key (invariant 7).
+func TestARunThatTheCopyDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for _, db := range databases() {
+		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t, append(db.env(t), "TENON_CELL_IDLE=0")...)
+			p.start(t)
+			s := newShop(t, p, ledger.Keys, map[string]string{"now": billing("")})
+			s.accepted(t, "now", "a")
+			s.reach(t, 20*time.Second, "completed", 1)
+			require.NoError(t, syscall.Kill(p.pid(t, "tenon-cell"), syscall.SIGSTOP))
+			s.accepted(t, "now", "b")
+			p.kill()
+			back := s.copied(t)
+
+			p.start(t)
+			before := s.reach(t, 20*time.Second, "completed", 2)
+			p.stop(t)
+			back()
+			p.start(t)
+			eventually(t, 20*time.Second, "the organization is stopped", func() bool { return s.state(t) == "put_back" })
+			creations := s.books.Stats().Creations
+			said, err := p.acceptRestore(t, s.org)
+			require.NoError(t, err, said)
+			eventually(t, 30*time.Second, "the organization runs", func() bool { return s.state(t) == "active" })
+			eventually(t, 20*time.Second, "the target is called again", func() bool { return s.books.Stats().Creations > creations })
+			require.Equal(t, ids(before), ids(s.reach(t, 20*time.Second, "completed", 2)))
+			s.bills(t, "a", "b")
+		})
+	}
+}
+
+func ids(runs []runView) (out []string) {
+	for _, r := range runs {
+		out = append(out, r.ID)
+	}
+	return out
 }
