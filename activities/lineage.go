@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/store"
 )
@@ -35,6 +36,12 @@ func (e *Executor) lineage(ctx context.Context, event store.Event) (*lineage, er
 	root, effects, err := e.cfg.Cell.Work().LineageEffects(ctx, seqs)
 	if err != nil {
 		return nil, err
+	}
+	if root == "" {
+		// The run of the first one is not there yet, after a restore; its id is known.
+		if root, err = schema.Retype(schema.PrefixRun, event.Lineage); err != nil {
+			return nil, err
+		}
 	}
 	l := &lineage{root: root, effects: make(map[string]store.Effect)}
 	for _, ef := range effects {

@@ -63,7 +63,7 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 	// A new owner of the run does not join a step of the one before: that one
 	// is fenced and ends with nothing. What its call came to is handed over by
 	// the effect's lane.
-	key := req.Owner.Run + "\x00" + strconv.FormatInt(req.Owner.Epoch, 10) + "\x00" + req.Key
+	key := req.Owner.Run + "\x00" + req.Owner.Carrier + "\x00" + strconv.FormatInt(req.Owner.Epoch, 10) + "\x00" + req.Key
 	result, ok, err := e.flights.join(ctx, key, patience, func(ctx context.Context, left func() bool) (task.StepResult, error) {
 		return e.execute(ctx, st, req, func() bool { return told || left() })
 	})

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tenonhq/tenon/schema/store"
@@ -19,7 +20,7 @@ const (
 // that what comes in meanwhile shares a carrier: a busy cell spends less on each
 // run, and one that is not busy waits for nothing.
 func (r *relay) gather(ctx context.Context) {
-	if r.openCount() < carrierSize {
+	if r.openCount() < carrierSize || r.leaves {
 		return
 	}
 	t := time.NewTimer(gatherFor)
@@ -36,13 +37,21 @@ func (r *relay) gather(ctx context.Context) {
 // than fillFor.
 func (r *relay) filling(events []store.Event) []store.Event {
 	whole := len(events) - len(events)%carrierSize
+	r.leaves = false
 	if whole == len(events) || r.openCount() < 2*carrierSize {
 		return events
 	}
 	// The clock of the API may be ahead.
-	if age := time.Since(events[whole].ReceivedAt); age < 0 || age >= fillFor {
+	if age := time.Since(events[whole].ReceivedAt); age < 0 || age >= fillFor || !slices.ContainsFunc(events[whole:], r.mayShare) {
 		return events
 	}
+	r.leaves = true
 	time.AfterFunc(gatherFor, r.ring)
 	return events[:whole]
+}
+
+// mayShare tells whether an event's run may be carried with others.
+func (r *relay) mayShare(ev store.Event) bool {
+	doc, err := r.executor.Document(ev.Digest) //nolint:contextcheck // Workflow code asks for documents without one.
+	return err == nil && doc.Straight && ev.OrderKey == ""
 }

@@ -62,6 +62,8 @@ type relay struct {
 	stills  map[string]still
 	stilled time.Time
 	left    []store.Run
+	// leaves: events were left for the next look, which is soon.
+	leaves bool
 
 	mu     sync.Mutex
 	shares *shares

@@ -87,7 +87,7 @@ func (b *bench) put(t *testing.T, text string, payload []byte, key string) {
 	require.NoError(t, err)
 	ev := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: b.namespace, Source: "src", Kind: config.KindWebhook,
-		Flow: f.ID, FlowVersion: version.Version, Digest: doc.Digest, ReceivedAt: time.Now(), OrderKey: key,
+		Flow: f.ID, FlowVersion: version.Version, Digest: doc.Digest, ReceivedAt: time.Now().Add(-fillFor), OrderKey: key,
 	}
 	ev.DedupeKey = ev.ID
 	if payload == nil {

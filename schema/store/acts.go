@@ -10,8 +10,8 @@ import (
 // it is kept.
 type act struct{ namespace, action, detail string }
 
-func newActs() *dictionary[act] {
-	return newDictionary("SELECT act FROM acts WHERE namespace = ? AND action = ? AND detail_sealed = ?",
+func newActs(all *dictionaries) *dictionary[act] {
+	return newDictionary(all, "SELECT act FROM acts WHERE namespace = ? AND action = ? AND detail_sealed = ?",
 		"INSERT INTO acts (namespace, action, detail_sealed) VALUES (?, ?, ?)",
 		func(a act) []any { return []any{a.namespace, a.action, []byte(a.detail)} })
 }

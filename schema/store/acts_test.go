@@ -8,6 +8,7 @@ import (
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/audit"
+	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
@@ -32,12 +33,23 @@ func TestActsAreKeptOnce(t *testing.T) {
 		bare.DetailSealed = nil
 		require.NoError(t, one.AppendAudit(t.Context(), bare))
 
-		var acts, details int
+		var acts, own int
 		db := b.Administrator(t, made, store.ChainDoor)
 		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM acts WHERE action LIKE 'act.%'").Scan(&acts))
-		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM audit WHERE length(detail_sealed) > 0").Scan(&details))
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM audit WHERE length(detail_sealed) > 0").Scan(&own))
 		require.Equal(t, 3, acts)
-		require.Equal(t, 3, details)
+		require.Equal(t, 3, own)
+
+		counts, err := one.SealedUnder(t.Context())
+		require.NoError(t, err)
+		details := 0
+		for _, n := range counts {
+			if n.Column == "detail_sealed" {
+				require.Equal(t, seal.AuditTable, n.Table, "what keeps a key of the log, whatever table it is in")
+				details += n.Rows
+			}
+		}
+		require.Equal(t, 4, details)
 
 		found := func(f store.AuditFilter) []audit.Entry {
 			t.Helper()
@@ -170,6 +182,7 @@ func TestALogWithoutActs(t *testing.T) {
 		}
 		do("ALTER TABLE audit DROP COLUMN act")
 		do("DROP TABLE acts")
+		do("DROP TABLE dictionaries")
 		do("DELETE FROM schema_versions WHERE version = 11")
 		require.Equal(t, before, log())
 		require.NoError(t, store.MigrateCell(t.Context(), b.Admin, org))

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"math"
 	"strings"
 
@@ -33,7 +34,7 @@ func (s *side) auditQuery() auditQuery {
 	switch {
 	case s.chain == ChainControl:
 		return controlAudit
-	case s.actless:
+	case s.actless.Load():
 		return plainAudit
 	}
 	return cellAudit
@@ -51,10 +52,31 @@ func (s *side) scanAudit(row scanner) (audit.Entry, error) {
 	var at int64
 	err := row.Scan(&e.Seq, &e.ID, &at, &e.Actor, &e.Action, &e.Target, &e.Namespace, &e.Organization, &e.Detail, &e.Hash, &e.Prev)
 	e.At, e.Detail = fromMicros(at), some(e.Detail)
-	if err == nil && e.ID == "" {
+	switch {
+	case err != nil || e.ID != "":
+	case s.actless.Load():
+		// The log was migrated since it was opened.
+		s.actless.Store(false)
+		err = errActs
+	default:
 		e.ID, err = entryID(e)
 	}
 	return e, err
+}
+
+var errActs = errors.New("the log has acts")
+
+// entries reads entries of the log; the rest of the query is given how they are read.
+func (s *side) entries(ctx context.Context, rest func(auditQuery) (string, []any)) ([]audit.Entry, error) {
+	for {
+		q := s.auditQuery()
+		where, args := rest(q)
+		rows, err := s.Query(ctx, q.entries()+where, args...)
+		found, err := collect("read the audit log", rows, err, s.scanAudit)
+		if !errors.Is(err, errActs) {
+			return found, err
+		}
+	}
 }
 
 func (s *side) appendAudit(ctx context.Context, a AuditDraft) error {
@@ -65,14 +87,14 @@ func (s *side) appendAudit(ctx context.Context, a AuditDraft) error {
 }
 
 func (s *side) listAudit(ctx context.Context, f AuditFilter) ([]audit.Entry, error) {
-	of := s.auditQuery()
-	where, args := f.where(of)
 	order := "ORDER BY a.seq DESC LIMIT ?"
 	if f.Oldest {
 		order = "ORDER BY a.seq LIMIT ?"
 	}
-	rows, err := s.Query(ctx, of.entries()+whereAll(where)+order, append(args, limit(f.Limit))...)
-	return collect("list the audit log", rows, err, s.scanAudit)
+	return s.entries(ctx, func(q auditQuery) (string, []any) {
+		where, args := f.where(q)
+		return whereAll(where) + order, append(args, limit(f.Limit))
+	})
 }
 
 func whereAll(conditions []string) string {
@@ -109,8 +131,9 @@ func (s *side) walkAudit(ctx context.Context, w *audit.Walker) error {
 	// From the least number there can be: one below 1 is found by the walker.
 	after := int64(math.MinInt64)
 	for {
-		rows, err := s.Query(ctx, s.auditQuery().entries()+"WHERE a.seq > ? ORDER BY a.seq LIMIT ?", after, MaxPage)
-		page, err := collect("read the audit log", rows, err, s.scanAudit)
+		page, err := s.entries(ctx, func(auditQuery) (string, []any) {
+			return "WHERE a.seq > ? ORDER BY a.seq LIMIT ?", []any{after, MaxPage}
+		})
 		if err != nil {
 			return err
 		}

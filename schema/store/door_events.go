@@ -174,9 +174,10 @@ func (d *Door) FindEvent(ctx context.Context, dedupeKey string) (Event, error) {
 
 // EventsAfter lists events in the order of their sequence numbers. Whoever
 // reads on from the last one misses none: numbers become visible in order. Of
-// these events alone MaxRuns is set.
+// these events alone MaxRuns is set. One whose stream is not there is an error: it is
+// not to be passed over (invariant 6).
 func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, error) {
-	rows, err := d.s.Query(ctx, "SELECT "+eventColumns+", COALESCE((SELECT max_runs FROM flows WHERE id = streams.flow), 0) FROM events JOIN streams USING (stream) "+
+	rows, err := d.s.Query(ctx, "SELECT "+eventColumns+", COALESCE((SELECT max_runs FROM flows WHERE id = streams.flow), 0) FROM events LEFT JOIN streams USING (stream) "+
 		"WHERE seq > ? ORDER BY seq LIMIT ?", seq, max)
 	return collect("list the events", rows, err, func(row scanner) (Event, error) {
 		var most int
@@ -186,9 +187,11 @@ func (d *Door) EventsAfter(ctx context.Context, seq int64, max int) ([]Event, er
 	})
 }
 
-// LastScheduled finds the event that a schedule made last.
+// LastScheduled finds the event that a schedule made last: the last one of each of its
+// streams is at the end of an index.
 func (d *Door) LastScheduled(ctx context.Context, schedule string) (Event, error) {
-	rows, err := d.s.Query(ctx, selectEvents+"WHERE scheduled AND stream IN (SELECT stream FROM streams WHERE source = ?) ORDER BY seq DESC LIMIT 1", schedule)
+	rows, err := d.s.Query(ctx, selectEvents+`WHERE seq = (SELECT MAX(l.seq) FROM (
+SELECT (SELECT MAX(e.seq) FROM events e WHERE e.scheduled AND e.stream = s.stream) AS seq FROM streams s WHERE s.source = ?) AS l)`, schedule)
 	return single("find the event", rows, err, scanEvent)
 }
 

@@ -26,7 +26,7 @@ func TestWhatIsWrittenLaterIsWrittenAsItIs(t *testing.T) {
 		} {
 			r := started(t, w, int64(i)+1)
 			st, ef := step(r.ID, "step"+text), effect(r.ID, "effect")
-			st.Pointer, st.RecordSealed = text, []byte(text+"\x00\xff")
+			st.Pointer, st.RecordSealed = "/"+text, []byte(text+"\x00\xff")
 			ef.Connection, ef.IdempotencyKey, ef.OutcomeSealed = text, text, []byte(text+"\x00\\")
 			require.NoError(t, w.Commit(ctx, store.RunCommit{
 				Run: r.ID, Carrier: "car_1", Epoch: 1, Steps: []store.Step{st}, Effects: []store.Effect{ef},

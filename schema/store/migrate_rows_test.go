@@ -165,7 +165,9 @@ func TestUsualStepsAreShort(t *testing.T) {
 		usual, other := step(r.ID, "/do/0/a"), step(r.ID, "/do/1/b")
 		usual.Pointer = usual.Key
 		other.Pointer, other.Phase, other.State = "/do/1/c", "begin", store.StepSkipped
-		want := []store.Step{usual, other}
+		document := step(r.ID, "/do/2:enter")
+		document.Pointer, document.Phase = "", "begin"
+		want := []store.Step{usual, other, document}
 		commit := store.RunCommit{Run: r.ID, Carrier: r.Carrier, Epoch: r.Epoch, State: store.RunRunning, Steps: want}
 		require.NoError(t, w.Commit(t.Context(), commit))
 		require.NoError(t, w.Commit(t.Context(), commit), "it may be repeated")
@@ -173,6 +175,6 @@ func TestUsualStepsAreShort(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, found)
 		kept := storetest.Column(t, b.Administrator(t, made, store.ChainWork), "SELECT pointer || ',' || phase || ',' || state FROM steps ORDER BY key")
-		require.Equal(t, []string{",,", fmt.Sprint("/do/1/c,begin,", store.StepSkipped)}, kept)
+		require.Equal(t, []string{",,", fmt.Sprint("/do/1/c,begin,", store.StepSkipped), ",begin,"}, kept)
 	})
 }

@@ -10,8 +10,8 @@ type program struct {
 	straight                bool
 }
 
-func newPrograms() *dictionary[program] {
-	return newDictionary(
+func newPrograms(all *dictionaries) *dictionary[program] {
+	return newDictionary(all,
 		"SELECT program FROM programs WHERE flow = ? AND flow_version = ? AND digest = ? AND namespace = ? AND straight = ?",
 		"INSERT INTO programs (flow, flow_version, digest, namespace, straight) VALUES (?, ?, ?, ?, ?)",
 		func(p program) []any { return []any{p.flow, p.version, p.digest, p.namespace, p.straight} })

@@ -153,7 +153,7 @@ func (s *side) sealedUnder(ctx context.Context) ([]SealedCount, error) {
 	for _, c := range slices.Concat(sealedOf(s.chain), auditSealed) {
 		rows, err := s.Query(ctx, fmt.Sprintf("SELECT substr(%s, 3, 8), COUNT(*) FROM %s WHERE length(%s) > 0 GROUP BY 1 ORDER BY 1", c.column, c.table, c.column))
 		counts, err := collect("count what each key sealed", rows, err, func(row scanner) (SealedCount, error) {
-			n := SealedCount{Table: c.table, Column: c.column}
+			n := SealedCount{Table: c.place(), Column: c.column}
 			return n, row.Scan(&n.Key, &n.Rows)
 		})
 		if err != nil {

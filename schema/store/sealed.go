@@ -1,5 +1,7 @@
 package store
 
+import "github.com/tenonhq/tenon/schema/seal"
+
 // sealedColumn is a column of ciphertexts under the cell's data keys, and how
 // the place of each of its values is told (schema/place).
 type sealedColumn struct {
@@ -47,8 +49,11 @@ var (
 	}
 )
 
-// auditSealed are the columns of details.
-var auditSealed = []sealedColumn{{table: "audit", column: "detail_sealed"}, {table: "acts", column: "detail_sealed"}}
+// auditSealed are the columns of details. What entries share counts as theirs.
+var auditSealed = []sealedColumn{
+	{table: seal.AuditTable, column: "detail_sealed"},
+	{table: "acts", column: "detail_sealed", placed: seal.AuditTable},
+}
 
 func (c sealedColumn) source() string {
 	if c.from != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"sync/atomic"
 
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
@@ -19,7 +20,7 @@ type side struct {
 	chain string
 	w     *writer
 	// actless: its log is of before there were acts.
-	actless bool
+	actless atomic.Bool
 }
 
 // locks are the advisory locks that order the writers of a schema on
@@ -66,7 +67,7 @@ func openLog(ctx context.Context, url, chain string) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.actless = actless
+	s.actless.Store(actless)
 	return s, nil
 }
 

@@ -12,8 +12,8 @@ type stream struct {
 	version                               int64
 }
 
-func newStreams() *dictionary[stream] {
-	return newDictionary(
+func newStreams(all *dictionaries) *dictionary[stream] {
+	return newDictionary(all,
 		"SELECT stream FROM streams WHERE source = ? AND kind = ? AND flow = ? AND flow_version = ? AND digest = ? AND namespace = ?",
 		"INSERT INTO streams (source, kind, flow, flow_version, digest, namespace) VALUES (?, ?, ?, ?, ?, ?)",
 		func(s stream) []any { return []any{s.source, s.kind, s.flow, s.version, s.digest, s.namespace} })

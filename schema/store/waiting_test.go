@@ -22,7 +22,7 @@ func TestWaitingRuns(t *testing.T) {
 			run.Carrier, run.OrderKey = "", key
 			runs = append(runs, run)
 		}
-		runs[4].Flow = "flow_2"
+		runs[3].FlowVersion, runs[4].Flow = 4, "flow_2"
 		require.NoError(t, w.StartRuns(ctx, runs, 5, nil))
 		line := func(flow string, most int) (seqs []int64, more bool) {
 			got, more, err := w.WaitingRuns(ctx, flow, most)

@@ -166,6 +166,14 @@ var stepRows = database.NewBulk("steps", "ON CONFLICT (run, key) DO NOTHING",
 // usualPhase is the phase of most steps.
 const usualPhase = "whole"
 
+// usualPointer is the step's key, in that phase: keys of others have more in them.
+func (s Step) usualPointer() string {
+	if s.Phase == usualPhase {
+		return s.Key
+	}
+	return ""
+}
+
 // unless is what a row keeps of a text: nothing of the one that most rows would have.
 func unless(usual, text string) string {
 	if text == usual {
@@ -187,7 +195,7 @@ func (t *txn) putSteps(owners []*holding, steps [][]Step) error {
 	for i, h := range owners {
 		for _, s := range steps[i] {
 			rows = append(rows, []any{
-				h.seq, s.Key, micros(s.StartedAt), micros(s.EndedAt), unless(s.Key, s.Pointer), s.Kind, unless(usualPhase, s.Phase),
+				h.seq, s.Key, micros(s.StartedAt), micros(s.EndedAt), unless(s.usualPointer(), s.Pointer), s.Kind, unless(usualPhase, s.Phase),
 				unless(StepDone, s.State), blob(s.RecordSealed),
 			})
 		}

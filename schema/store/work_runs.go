@@ -104,7 +104,8 @@ FROM steps s JOIN runs r ON r.seq = s.run WHERE r.id = ? ORDER BY s.started_at, 
 		s := Step{Run: run}
 		var started, ended int64
 		err := row.Scan(&s.Key, &s.Pointer, &s.Kind, &s.Phase, &s.State, &started, &ended, &s.RecordSealed)
-		s.Pointer, s.Phase, s.State = orElse(s.Key, s.Pointer), orElse(usualPhase, s.Phase), orElse(StepDone, s.State)
+		s.Phase, s.State = orElse(usualPhase, s.Phase), orElse(StepDone, s.State)
+		s.Pointer = orElse(s.usualPointer(), s.Pointer)
 		s.StartedAt, s.EndedAt, s.RecordSealed = fromMicros(started), fromMicros(ended), some(s.RecordSealed)
 		return s, err
 	})

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -16,9 +17,12 @@ const (
 	inTurn = "(order_key = '' OR seq IN (SELECT MIN(seq) FROM runs WHERE order_key <> '' AND (ended_at = 0 OR state = 'uncertain') GROUP BY order_key))"
 )
 
+// programsThatWait are the programs that have runs without a carrier.
+const programsThatWait = " FROM programs p WHERE EXISTS (SELECT 1 FROM runs r WHERE r.program = p.program AND r.ended_at = 0 AND r.carrier = '')"
+
 // WaitingFlows lists the flows that have runs without a carrier.
 func (w *Work) WaitingFlows(ctx context.Context) ([]string, error) {
-	rows, err := w.s.Query(ctx, "SELECT DISTINCT flow FROM runs JOIN programs USING (program) WHERE "+waiting)
+	rows, err := w.s.Query(ctx, "SELECT DISTINCT p.flow"+programsThatWait)
 	return collect("list the waiting flows", rows, err, func(row scanner) (string, error) {
 		var flow string
 		return flow, row.Scan(&flow)
@@ -29,12 +33,32 @@ func (w *Work) WaitingFlows(ctx context.Context) ([]string, error) {
 // most so many, and none that waits for an earlier one of its key. more tells
 // whether other runs of the flow wait, be it for their key.
 func (w *Work) WaitingRuns(ctx context.Context, flow string, most int) (runs []Run, more bool, err error) {
-	rows, err := w.s.Query(ctx, selectRuns+"WHERE "+waiting+" AND flow = ? AND "+inTurn+" ORDER BY seq LIMIT ?", flow, most)
-	if runs, err = collect("list the waiting runs", rows, err, scanRun); err != nil {
+	rows, err := w.s.Query(ctx, "SELECT p.program"+programsThatWait+" AND p.flow = ?", flow)
+	programs, err := collect("list the waiting runs", rows, err, func(row scanner) (int64, error) {
+		var n int64
+		return n, row.Scan(&n)
+	})
+	if err != nil {
 		return nil, false, err
 	}
-	all, err := w.count(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM runs JOIN programs USING (program) WHERE "+waiting+" AND flow = ? LIMIT ?) AS w", flow, len(runs)+1)
-	return runs, all > int64(len(runs)), err
+	all := int64(0)
+	for _, program := range programs {
+		// Of one program the index has them in order, however many wait.
+		rows, err := w.s.Query(ctx, selectRuns+"WHERE "+waiting+" AND runs.program = ? AND "+inTurn+" ORDER BY seq LIMIT ?", program, most)
+		some, err := collect("list the waiting runs", rows, err, scanRun)
+		if err != nil {
+			return nil, false, err
+		}
+		runs = append(runs, some...)
+		n, err := w.count(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE "+waiting+" AND program = ? LIMIT ?) AS w", program, most+1)
+		if err != nil {
+			return nil, false, err
+		}
+		all += n
+	}
+	slices.SortFunc(runs, func(a, b Run) int { return cmp.Compare(a.EventSeq, b.EventSeq) })
+	runs = runs[:min(most, len(runs))]
+	return runs, all > int64(len(runs)), nil
 }
 
 // Carried counts the runs of a flow that have a carrier and have not ended, those

@@ -23,7 +23,7 @@ type writer struct {
 	// head is the last entry this process committed.
 	head audit.Head
 	// dictionaries are what rows and entries have in common.
-	dictionaries dictionaries
+	dictionaries *dictionaries
 }
 
 // txn is a write transaction with its part of the audit log.
@@ -33,7 +33,7 @@ type txn struct {
 	// before is the last entry of the chain when the transaction began; head the last
 	// one that it adds.
 	before, head audit.Head
-	dictionaries dictionaries
+	dictionaries *dictionaries
 }
 
 func newWriter(db *database.DB, chain string) *writer {
@@ -69,6 +69,7 @@ func (t *txn) audit(drafts ...AuditDraft) { t.drafts = append(t.drafts, drafts..
 // processes can extend one chain, and a former owner writes nothing.
 const (
 	readHead  = "SELECT (SELECT seq FROM audit ORDER BY seq DESC LIMIT 1), (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1)"
+	readTag   = ", (SELECT tag FROM dictionaries)"
 	readOwner = ", (SELECT epoch FROM owner)"
 )
 
@@ -76,14 +77,20 @@ const (
 func (w *writer) Begin(careful bool) (*txn, error) {
 	w.dictionaries.begin()
 	t := &txn{dictionaries: w.dictionaries}
-	var seq, epoch sql.NullInt64
+	var seq, tag, epoch sql.NullInt64
 	entry := &database.Entry{Query: readHead, Into: []any{&seq, &t.before.Hash}}
+	if w.chain != ChainControl {
+		entry.Query, entry.Into = entry.Query+readTag, append(entry.Into, &tag)
+	}
 	if w.chain == ChainWork {
-		entry.Query, entry.Into = readHead+readOwner, append(entry.Into, &epoch)
+		entry.Query, entry.Into = entry.Query+readOwner, append(entry.Into, &epoch)
 	}
 	entry.Check = func() error {
 		t.before.Seq = seq.Int64
-		return w.owner.fence(epoch.Int64)
+		if err := w.owner.fence(epoch.Int64); err != nil {
+			return err
+		}
+		return w.dictionaries.at(tag.Int64)
 	}
 	var err error
 	t.Tx, err = w.db.Begin(careful, entry)

@@ -124,6 +124,12 @@ func (d *DB) Migrate(ctx context.Context, migrations []Migration, rights ...stri
 
 func (t *Tx) advance(migrations []Migration, rights []string) error {
 	conn := t.s.conn.Conn
+	if t.Postgres() {
+		// A table that is copied takes as long as it is large.
+		if _, err := conn.ExecContext(t.ctx, "SET LOCAL statement_timeout = 0"); err != nil {
+			return Error("migrate", err)
+		}
+	}
 	if _, err := conn.ExecContext(t.ctx, versions); err != nil {
 		return Error("migrate", err)
 	}

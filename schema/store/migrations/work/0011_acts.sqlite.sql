@@ -13,3 +13,10 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER acts_no_delete BEFORE DELETE ON acts
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 ALTER TABLE audit ADD COLUMN act INTEGER;
+-- Tables to which what rows have in common is only added. The tag is another one, at
+-- random, after each addition: a process that has seen it knows what is in them.
+CREATE TABLE dictionaries (
+  one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+  tag BIGINT NOT NULL
+);
+INSERT INTO dictionaries (one, tag) VALUES (1, random());
