@@ -31,7 +31,7 @@ func TestDictionariesOfSeveralProcesses(t *testing.T) {
 					d := draft(fmt.Sprint("act.", (g*i)%25), source)
 					d.DetailShared = true
 					e, _, err := doors[g%len(doors)].AcceptEvent(t.Context(), event(source, fmt.Sprint(g, "/", i)), d)
-					if !assert.NoError(t, err) {
+					if !assert.NoError(t, err) { //nolint:testifylint // Not the goroutine of the test.
 						return
 					}
 					mu.Lock()
