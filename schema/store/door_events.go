@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tenonhq/tenon/schema"
+	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 	"github.com/tenonhq/tenon/schema/store/internal/group"
 )
@@ -94,7 +95,7 @@ func (t *txn) accept(items []*acceptance) error {
 			return err
 		}
 		rows[i] = []any{
-			micros(e.ReceivedAt), stream, e.Kind == kindSchedule, e.ID, it.key, blob(e.PayloadSealed), e.Origin, e.Lineage, e.OrderKey,
+			micros(e.ReceivedAt), stream, e.Kind == config.KindSchedule, e.ID, it.key, blob(e.PayloadSealed), e.Origin, e.Lineage, e.OrderKey,
 		}
 	}
 	seqs, err := t.insertEvents(rows, items)

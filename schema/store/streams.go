@@ -23,9 +23,6 @@ func (e Event) stream() stream {
 	return stream{namespace: e.Namespace, source: e.Source, kind: e.Kind, flow: e.Flow, digest: e.Digest, version: int64(e.FlowVersion)}
 }
 
-// kindSchedule is the kind of a schedule's events.
-const kindSchedule = "schedule"
-
 // digestLength is that of a dedupe key under which an event can come again.
 const digestLength = 64
 

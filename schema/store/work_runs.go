@@ -96,21 +96,6 @@ func (w *Work) ListRuns(ctx context.Context, f RunFilter) ([]Run, error) {
 	return collect("list the runs", rows, err, scanRun)
 }
 
-// ListSteps lists a run's journal in the order in which the steps started.
-func (w *Work) ListSteps(ctx context.Context, run string) ([]Step, error) {
-	rows, err := w.s.Query(ctx, `SELECT s.key, s.pointer, s.kind, s.phase, s.state, s.started_at, s.ended_at, s.record_sealed
-FROM steps s JOIN runs r ON r.seq = s.run WHERE r.id = ? ORDER BY s.started_at, s.key`, run)
-	return collect("list the steps", rows, err, func(row scanner) (Step, error) {
-		s := Step{Run: run}
-		var started, ended int64
-		err := row.Scan(&s.Key, &s.Pointer, &s.Kind, &s.Phase, &s.State, &started, &ended, &s.RecordSealed)
-		s.Phase, s.State = orElse(usualPhase, s.Phase), orElse(StepDone, s.State)
-		s.Pointer = orElse(s.usualPointer(), s.Pointer)
-		s.StartedAt, s.EndedAt, s.RecordSealed = fromMicros(started), fromMicros(ended), some(s.RecordSealed)
-		return s, err
-	})
-}
-
 // ListEffects lists a run's effects in the order in which they were intended.
 func (w *Work) ListEffects(ctx context.Context, run string) ([]Effect, error) {
 	rows, err := w.s.Query(ctx, `SELECT e.id, e.key, e.connection, e.action, e.digest, e.idempotency_key, e.epoch, e.owner, e.state,
