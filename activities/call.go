@@ -24,14 +24,14 @@ const maxResponse = 4 << 20
 func (e *Executor) call(ctx context.Context, s *scope) (task.Record, error) {
 	c := s.task.Call
 	conn := e.readEarly(ctx, s.st.run.Namespace, c.Connection)
-	if err := s.eval("args", s.entered, &c.With, false); err != nil {
+	if err := s.opening(); err != nil {
 		return task.Record{}, err
 	}
 	rec, ok, err := s.settle(ctx)
 	if err != nil || !ok {
 		return rec, err
 	}
-	out, failed, err := e.act(ctx, s, conn, s.batch.Values["args"])
+	out, failed, err := e.act(ctx, s, conn, s.batch.Values[valueArgs])
 	if err != nil {
 		return task.Record{}, err
 	}

@@ -18,6 +18,7 @@ const (
 	valueRaw      = "raw"
 	valueEntered  = "entered"
 	valueBody     = "body"
+	valueArgs     = "args"
 	valueOut      = "out"
 	valueContext  = "context"
 	valueExported = "exported"
@@ -182,6 +183,21 @@ func (s *scope) leave(raw string, out *flow.Output, export *flow.Export) error {
 	return nil
 }
 
+// opening adds what a call or a set begins with: of a set all that it evaluates, of a
+// call all before its request.
+func (s *scope) opening() error {
+	if err := s.enter(s.task.If, s.task.Input); err != nil {
+		return err
+	}
+	if s.task.Kind == flow.KindCall {
+		return s.eval(valueArgs, s.entered, &s.task.Call.With, false)
+	}
+	if err := s.eval(valueBody, s.entered, s.task.Set, false); err != nil {
+		return err
+	}
+	return s.leave(valueBody, s.task.Output, s.task.Export)
+}
+
 // run evaluates the batch; what it yields joins the batch's values. A batch
 // with nothing to evaluate costs no round trip.
 func (s *scope) run(ctx context.Context) (evaluate.Result, error) {
@@ -190,7 +206,7 @@ func (s *scope) run(ctx context.Context) (evaluate.Result, error) {
 	}
 	// There is no clock in an evaluator: "now" is the time recorded for the step.
 	s.batch.Now = seconds(s.started)
-	r, err := s.e.cfg.Evaluator.Eval(ctx, s.batch)
+	r, err := s.evaluate(ctx)
 	if schema.CodeOf(err) == schema.CodeTooLarge {
 		// No repetition mends it: it is the run's own fault (invariant 9).
 		return evaluate.Result{Fault: &evaluate.Fault{Type: jq.FaultRuntime, Detail: tooLarge}}, nil

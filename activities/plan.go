@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonhq/tenon/schema"
@@ -23,6 +24,9 @@ type plan struct {
 	// whole: some expression may look at more of $workflow than the parts that
 	// are named in it; else the definition, which is the largest, is left out.
 	whole bool
+	// apart: an evaluation that was done ahead of its task broke off; the tasks of
+	// this document are evaluated each by itself from then on.
+	apart atomic.Bool
 }
 
 // partOfWorkflow is a use of $workflow that names which part it takes.

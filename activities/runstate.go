@@ -54,6 +54,8 @@ type runState struct {
 	audit   []store.AuditDraft
 	// lists are the collections of loops, parsed once.
 	lists map[task.Ref][]json.RawMessage
+	// foreseen are, by step, evaluations that were done before the step began.
+	foreseen map[string]foreseen
 	// repeats counts, by step, how often an effect with an unknown outcome was
 	// asked for again.
 	repeats map[string]int

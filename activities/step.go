@@ -218,29 +218,27 @@ func (e *Executor) whole(ctx context.Context, st *runState, req task.StepRequest
 	if err != nil {
 		return task.Record{}, err
 	}
-	if err := s.enter(t.If, t.Input); err != nil {
-		return task.Record{}, err
-	}
-	raw := s.entered
 	switch t.Kind {
 	case flow.KindSet:
-		raw, err = valueBody, s.eval(valueBody, s.entered, t.Set, false)
-	case flow.KindRaise:
-		raw, err = valueBody, s.eval(valueBody, s.entered, t.Raise, false)
-	case flow.KindSwitch:
-		err = s.eval("branch", s.entered, branches(t.Switch), false)
+		err = s.opening()
 	case flow.KindCall:
 		return e.call(ctx, s)
+	case flow.KindRaise:
+		if err = s.enter(t.If, t.Input); err == nil {
+			err = s.eval(valueBody, s.entered, t.Raise, false)
+		}
+	case flow.KindSwitch:
+		if err = s.enter(t.If, t.Input); err == nil {
+			err = s.eval("branch", s.entered, branches(t.Switch), false)
+		}
+		if err == nil {
+			err = s.leave(s.entered, t.Output, t.Export)
+		}
 	case flow.KindDo, flow.KindTry, flow.KindWait, flow.KindFor:
-		return task.Record{}, schema.Errorf(schema.CodeInternal, "a %s is not performed whole", t.Kind)
+		err = schema.Errorf(schema.CodeInternal, "a %s is not performed whole", t.Kind)
 	}
 	if err != nil {
 		return task.Record{}, err
-	}
-	if t.Kind != flow.KindRaise {
-		if err := s.leave(raw, t.Output, t.Export); err != nil {
-			return task.Record{}, err
-		}
 	}
 	rec, ok, err := s.settle(ctx)
 	if err != nil || !ok {

@@ -180,13 +180,13 @@ type Following struct {
 	Pointer string `json:"pointer"`
 }
 
-// Next is the request for the i-th of the following tasks, asked for by itself,
-// once the one before it has come to r.
+// Next is the request for the i-th of the following tasks, with those after it, once
+// the one before it has come to r.
 func (q StepRequest) Next(i int, r StepResult) StepRequest {
 	f := q.Following[i]
 	return StepRequest{
 		Owner: q.Owner, Key: f.Key, Effect: f.Effect, Pointer: f.Pointer, Phase: PhaseWhole,
-		Input: r.Output, Context: r.Context, Vars: q.Vars,
+		Input: r.Output, Context: r.Context, Vars: q.Vars, Following: q.Following[i+1:],
 	}
 }
 

@@ -18,7 +18,10 @@ type Eval struct {
 	// To names the value that the template yields.
 	To string `json:"to,omitempty"`
 	// Template is a JSON value; every string "${ … }" in it is an expression
-	// and yields its first output, null when it has none.
+	// and yields its first output, null when it has none. Empty, without a
+	// Schema: To names the value of On too, read from its text as another batch
+	// reads it (what gojq computed may be more than JSON tells), and the result
+	// does not repeat it.
 	Template json.RawMessage `json:"template,omitempty"`
 	// On names the value that is "." for expressions, or that Schema judges;
 	// empty for null.

@@ -89,14 +89,21 @@ func (r *run) step(ev *Eval) (*Fault, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(ev.Schema) > 0 {
+	if len(ev.Template) == 0 {
 		if v, computed := r.result.Values[ev.On]; computed {
 			// What gojq computed may hold types that a schema does not know.
 			if on, err = decode(v); err != nil {
 				return nil, err
 			}
 		}
-		return r.validate(ev.Schema, on)
+		if len(ev.Schema) > 0 {
+			return r.validate(ev.Schema, on)
+		}
+		if ev.To == "" {
+			return nil, errors.New("an evaluation has neither a template nor a schema nor a name")
+		}
+		r.decoded[ev.To] = on
+		return nil, nil
 	}
 	v, fault, err := r.template(ev, on)
 	if fault != nil || err != nil {

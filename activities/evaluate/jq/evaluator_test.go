@@ -202,6 +202,20 @@ func TestConstantsStay(t *testing.T) {
 	}
 }
 
+// TestAgain: a value is named again as its text tells it, and not told twice.
+func TestAgain(t *testing.T) {
+	t.Parallel()
+	r, err := New().Eval(Batch{Evals: []Eval{
+		{To: "a", Template: json.RawMessage(`"${ nan }"`)},
+		{To: "b", On: "a"},
+		{To: "c", On: "b", Template: json.RawMessage(`"${ . == null }"`)},
+		{To: "d", On: "a", Template: json.RawMessage(`"${ . == null }"`)},
+	}})
+	require.NoError(t, err)
+	require.Nil(t, r.Fault)
+	require.Equal(t, map[string]json.RawMessage{"a": json.RawMessage("null"), "c": json.RawMessage("true"), "d": json.RawMessage("false")}, r.Values)
+}
+
 func TestWrongBatches(t *testing.T) {
 	t.Parallel()
 	for name, b := range map[string]Batch{
