@@ -24,6 +24,13 @@ const (
 	valueExported = "exported"
 )
 
+// Variables that describe where an expression stands.
+const (
+	varTask     = "$task"
+	varWorkflow = "$workflow"
+	varRuntime  = "$runtime"
+)
+
 // runtimeVersion is what $runtime.version tells.
 const runtimeVersion = "1"
 
@@ -91,21 +98,24 @@ func (s *scope) bind(t *flow.Template) (map[string]string, error) {
 		name string
 		make func() (json.RawMessage, error)
 	}{
-		{"$task", s.describeTask},
-		{"$workflow", s.describeWorkflow},
-		{"$runtime", func() (json.RawMessage, error) {
+		{varTask, s.describeTask},
+		{varWorkflow, s.describeWorkflow},
+		{varRuntime, func() (json.RawMessage, error) {
 			return json.RawMessage(`{"name":"tenon","version":"` + runtimeVersion + `","metadata":{}}`), nil
 		}},
 	} {
 		if !uses(d.name, t) {
 			continue
 		}
+		vars[d.name] = d.name
+		if _, ok := s.batch.Values[d.name]; ok && d.name != varTask {
+			continue // It is the same in all of the run.
+		}
 		v, err := d.make()
 		if err != nil {
 			return nil, err
 		}
 		s.batch.Values[d.name] = v
-		vars[d.name] = d.name
 	}
 	for name, ref := range s.req.Vars {
 		if !uses("$"+name, t) {

@@ -16,8 +16,8 @@ import (
 	"github.com/tenonhq/tenon/schema/task"
 )
 
-// maxForesight bounds the bytes of a batch that tasks to come are evaluated with: with
-// more, what the evaluator is asked for at a time shall be what one task needs.
+// maxForesight bounds the bytes of a batch that tasks to come are evaluated with: beyond
+// it the evaluator is asked for no more than one task needs.
 const maxForesight = 256 << 10
 
 // foreseen is what a task begins with (see [scope.opening]), evaluated with the task
@@ -28,54 +28,62 @@ type foreseen struct {
 	evals []evaluate.Eval
 	// given are the values that they were asked over, yields those they came to.
 	given, yields map[string]json.RawMessage
+	halted        bool
 }
 
 // evaluate asks the evaluator for the batch, or takes what was foreseen of it.
 // What ends badly for a task to come is left for it to meet.
 func (s *scope) evaluate(ctx context.Context) (evaluate.Result, error) {
 	if f, ok := s.st.expected(s.req.Key); ok && f.is(s.batch) {
-		return evaluate.Result{Values: f.yields}, nil
+		return evaluate.Result{Values: f.yields, Halted: f.halted}, nil
 	}
 	next, together := s.foresee()
 	if len(next) == 0 {
-		return s.e.cfg.Evaluator.Eval(ctx, s.batch)
+		return s.exchange(ctx, s.batch)
 	}
 	own := len(s.batch.Evals)
-	r, err := s.e.cfg.Evaluator.Eval(ctx, together)
+	r, err := s.exchange(ctx, together)
 	broke := r.Fault != nil && r.Fault.Type == jq.FaultRuntime
-	if broke || schema.CodeOf(err) == schema.CodeTooLarge {
+	if broke || err != nil && schema.CodeOf(err) != schema.CodeUnavailable {
 		s.st.plan.apart.Store(true)
 	}
 	if err != nil || broke && r.Failed < own {
 		// Whose it is cannot be told, if the process ended.
-		return s.e.cfg.Evaluator.Eval(ctx, s.batch)
+		return s.exchange(ctx, s.batch)
 	}
-	failed := len(together.Evals)
-	if r.Fault != nil || r.Halted {
-		failed = r.Failed
-	}
-	s.st.expect(next, together, r.Values, failed)
-	if failed >= own {
+	s.st.expect(next, together, r)
+	if r.Failed >= own {
 		r.Fault, r.Halted, r.Failed = nil, false, 0
 	}
 	maps.DeleteFunc(r.Values, func(name string, _ json.RawMessage) bool { return strings.Contains(name, ".") })
 	return r, nil
 }
 
+// exchange asks the evaluator. Each value has memory of its own: one that is kept would
+// keep the others of its batch, which nobody counts.
+func (s *scope) exchange(ctx context.Context, b evaluate.Batch) (evaluate.Result, error) {
+	r, err := s.e.cfg.Evaluator.Eval(ctx, b)
+	for name, v := range r.Values {
+		r.Values[name] = bytes.Clone(v)
+	}
+	return r, err
+}
+
 // ahead is a task to come in the batch of the one before it.
 type ahead struct {
 	*scope
 	// output and context name what the task before it came to, names its other values
-	// in that batch; end is how many evaluations that has up to its last.
+	// in that batch; its evaluations there are those from first up to end.
 	output, context string
 	names           map[string]string
-	end             int
+	first, end      int
 }
 
 // foresee adds the tasks that follow to the batch, up to the first call, whose answer
 // nobody knows; none when there is nothing to add.
 func (s *scope) foresee() (tasks []ahead, together evaluate.Batch) {
-	if s.left == "" || s.task == nil || s.st.plan.apart.Load() {
+	room := maxForesight - weigh(s.batch)
+	if s.left == "" || len(s.req.Following) == 0 || room < 0 || s.st.plan.apart.Load() {
 		return nil, together
 	}
 	together = evaluate.Batch{Values: maps.Clone(s.batch.Values), Evals: slices.Clone(s.batch.Evals), Now: s.batch.Now}
@@ -85,6 +93,7 @@ func (s *scope) foresee() (tasks []ahead, together evaluate.Batch) {
 		if err != nil {
 			return nil, together
 		}
+		room -= len(v)
 		context, together.Values[valueContext] = valueContext, v
 	}
 	for i, f := range s.req.Following {
@@ -95,42 +104,53 @@ func (s *scope) foresee() (tasks []ahead, together evaluate.Batch) {
 		next := &scope{e: s.e, st: s.st, req: s.req.Next(i, task.StepResult{}), task: t, started: s.started, entered: valueRaw}
 		// These two are known by their names only.
 		next.batch.Values = map[string]json.RawMessage{valueRaw: nil, valueContext: nil}
+		for _, name := range []string{varWorkflow, varRuntime} {
+			if v, ok := together.Values[name]; ok {
+				next.batch.Values[name] = v
+			}
+		}
 		if err := next.opening(); err != nil {
 			break
 		}
-		a := ahead{scope: next, output: output, context: context, names: make(map[string]string)}
-		prefix := strconv.Itoa(i) + "."
-		for name, of := range map[string]string{valueRaw: output, valueContext: context} {
-			a.names[name] = prefix + name
-			together.Evals = append(together.Evals, evaluate.Eval{To: prefix + name, On: of})
+		if room -= weigh(next.batch); room < 0 {
+			break
 		}
-		for name, v := range next.batch.Values {
-			if name != valueRaw && name != valueContext {
-				a.names[name], together.Values[name] = name, v
-			}
-		}
-		for _, ev := range next.batch.Evals {
-			if ev.To != "" {
-				a.names[ev.To] = prefix + ev.To
-			}
-			together.Evals = append(together.Evals, evaluate.Eval{
-				To: a.names[ev.To], On: a.names[ev.On], Template: ev.Template, Schema: ev.Schema, Halt: ev.Halt, Vars: renamed(ev.Vars, a.names),
-			})
-		}
-		a.end = len(together.Evals)
-		tasks = append(tasks, a)
+		tasks = append(tasks, next.join(&together, strconv.Itoa(i)+".", output, context))
 		if t.Kind == flow.KindCall {
 			break
 		}
-		output = a.names[next.left]
+		names := tasks[i].names
+		output = names[next.left]
 		if next.exported != "" {
-			context = a.names[next.exported]
+			context = names[next.exported]
 		}
 	}
-	if weigh(together) > maxForesight {
-		return nil, together
-	}
 	return tasks, together
+}
+
+// join adds the scope's evaluations to the batch of a task before it.
+func (s *scope) join(together *evaluate.Batch, prefix, output, context string) ahead {
+	a := ahead{scope: s, output: output, context: context, names: make(map[string]string)}
+	for name, of := range map[string]string{valueRaw: output, valueContext: context} {
+		a.names[name] = prefix + name
+		together.Evals = append(together.Evals, evaluate.Eval{To: prefix + name, On: of})
+	}
+	for name, v := range s.batch.Values {
+		if name != valueRaw && name != valueContext {
+			a.names[name], together.Values[name] = name, v
+		}
+	}
+	a.first = len(together.Evals)
+	for _, ev := range s.batch.Evals {
+		if ev.To != "" {
+			a.names[ev.To] = prefix + ev.To
+		}
+		together.Evals = append(together.Evals, evaluate.Eval{
+			To: a.names[ev.To], On: a.names[ev.On], Template: ev.Template, Schema: ev.Schema, Halt: ev.Halt, Vars: renamed(ev.Vars, a.names),
+		})
+	}
+	a.end = len(together.Evals)
+	return a
 }
 
 // timeless tells whether what a task begins with is the same whenever it begins.
@@ -153,7 +173,7 @@ func timeless(t *flow.Task) bool {
 	if t.Input != nil {
 		templates = append(templates, t.Input.From)
 	}
-	return !uses("now", templates...) && !uses("$task", templates...)
+	return !uses("now", templates...) && !uses(varTask, templates...)
 }
 
 func renamed(vars, names map[string]string) map[string]string {
@@ -167,35 +187,47 @@ func renamed(vars, names map[string]string) map[string]string {
 	return out
 }
 
+// weigh is about how many bytes a batch has.
 func weigh(b evaluate.Batch) (bytes int) {
 	for _, v := range b.Values {
 		bytes += len(v)
 	}
+	for _, ev := range b.Evals {
+		bytes += len(ev.Template) + len(ev.Schema)
+	}
 	return bytes
 }
 
-// expect keeps what was foreseen of the tasks whose evaluations all come before the
-// one that failed, and forgets what was foreseen before.
-func (st *runState) expect(tasks []ahead, together evaluate.Batch, yields map[string]json.RawMessage, failed int) {
+// expect keeps what was foreseen of the tasks whose evaluations were all done, or halted,
+// and forgets what was foreseen before.
+func (st *runState) expect(tasks []ahead, together evaluate.Batch, r evaluate.Result) {
+	done := len(together.Evals)
+	if r.Fault != nil || r.Halted {
+		done = r.Failed
+	}
 	known := make(map[string]foreseen, len(tasks))
 	for _, a := range tasks {
-		if a.end > failed {
+		halted := r.Halted && done >= a.first
+		if done < a.end && !halted {
 			break
 		}
-		f := foreseen{evals: a.batch.Evals, given: a.batch.Values, yields: make(map[string]json.RawMessage)}
+		f := foreseen{evals: a.batch.Evals, given: a.batch.Values, yields: make(map[string]json.RawMessage), halted: halted && done < a.end}
 		for name, of := range map[string]string{valueRaw: a.output, valueContext: a.context} {
-			v, ok := yields[of]
+			v, ok := r.Values[of]
 			if !ok {
 				v = together.Values[of]
 			}
 			f.given[name] = v
 		}
 		for _, ev := range f.evals {
-			if ev.To != "" {
-				f.yields[ev.To] = yields[a.names[ev.To]]
+			if v, ok := r.Values[a.names[ev.To]]; ok && ev.To != "" {
+				f.yields[ev.To] = v
 			}
 		}
 		known[a.req.Key] = f
+		if f.halted {
+			break
+		}
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -209,6 +241,13 @@ func (st *runState) expected(key string) (foreseen, bool) {
 	f, ok := st.foreseen[key]
 	delete(st.foreseen, key)
 	return f, ok
+}
+
+// unexpect forgets what was foreseen: nothing of it comes next.
+func (st *runState) unexpect() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.foreseen = nil
 }
 
 // is tells whether a batch asks for what was foreseen: the same of the same values.

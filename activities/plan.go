@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"regexp"
 	"strings"
@@ -69,7 +70,7 @@ func (e *Executor) plan(digest string) (*plan, error) {
 // uses tells whether any of the templates mentions the variable.
 func uses(variable string, templates ...*flow.Template) bool {
 	for _, t := range templates {
-		if t != nil && !t.Literal && strings.Contains(string(t.JSON), variable) {
+		if t != nil && !t.Literal && bytes.Contains(t.JSON, []byte(variable)) {
 			return true
 		}
 	}

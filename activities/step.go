@@ -152,6 +152,9 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 		return task.StepResult{}, err
 	}
 	rec = st.bound(req, rec)
+	if rec.Result.Fault != nil {
+		st.unexpect()
+	}
 	if err := e.journal(st, req, kind, started, rec, st.parks(kind, req.Phase, rec.Result)); err != nil {
 		return task.StepResult{}, err
 	}

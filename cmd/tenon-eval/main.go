@@ -43,7 +43,25 @@ func run() error {
 	}
 	// Collect harder only near the end: a bomb should end soon.
 	debug.SetMemoryLimit(limit / 4 * 3)
-	return jq.Serve(os.Stdin, os.Stdout, func() { os.Exit(1) })
+	in, err := polled(syscall.Stdin)
+	if err != nil {
+		return err
+	}
+	out, err := polled(syscall.Stdout)
+	if err != nil {
+		return err
+	}
+	return jq.Serve(in, out, func() { os.Exit(1) })
+}
+
+// polled is a descriptor that is waited for by the runtime's poller. In a call that
+// blocks, the process's one processor would be handed to another thread and back again
+// with every batch, which costs as much as a small batch does.
+func polled(descriptor int) (*os.File, error) {
+	if err := syscall.SetNonblock(descriptor, true); err != nil {
+		return nil, fmt.Errorf("descriptor %d: %w", descriptor, err)
+	}
+	return os.NewFile(uintptr(descriptor), ""), nil
 }
 
 // limitMemory gives the bound that holds, set by the launcher or here.

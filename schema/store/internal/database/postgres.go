@@ -50,7 +50,9 @@ func PostgresDSN(text, searchPath string, readOnly bool) (string, error) {
 	// as its session, and one that was made for an empty table reads the whole of a large
 	// one from then on, until the server counts the table's rows again.
 	for _, plan := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
-		q.Set(plan, "off")
+		if q.Get(plan) == "" {
+			q.Set(plan, "off")
+		}
 	}
 	if readOnly {
 		q.Set("default_transaction_read_only", "on")
