@@ -101,7 +101,7 @@ func (e *Executor) effect(ctx context.Context, s *scope, a *attempt, can means) 
 	}
 	d, err := e.decide(s.st, s.req.Key, store.Effect{
 		Run: s.st.run.ID, Key: s.req.Effect, Connection: a.conn.row.ID, Action: a.in.Connector + "." + a.in.Action,
-		Digest:    digest([]byte(a.in.Connector), []byte(a.in.Action), []byte(a.conn.row.ID), a.in.Input),
+		Digest:    schema.Digest([]byte(a.in.Connector), []byte(a.in.Action), []byte(a.conn.row.ID), a.in.Input),
 		CreatedAt: s.started,
 	}, can)
 	switch {

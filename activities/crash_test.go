@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
 )
@@ -71,7 +72,7 @@ func asking(r *rig, p *process, n *run) (*runState, store.Effect) {
 	args := json.RawMessage(`{"body":{"currency":"EUR","lines":[{"description":"Oak","quantity":2,"sku":"A1","unit_price_cents":1050}],"order":"O-1","supplier":"sup-100"},"endpoint":"/bills","method":"POST"}`)
 	d, err := p.decide(st, billTask, store.Effect{
 		Run: n.ID, Key: billTask, Connection: r.conn.ID, Action: "http.request",
-		Digest: digest([]byte("http"), []byte("request"), []byte(r.conn.ID), args), CreatedAt: p.now(),
+		Digest: schema.Digest([]byte("http"), []byte("request"), []byte(r.conn.ID), args), CreatedAt: p.now(),
 	}, means{})
 	require.NoError(r, err)
 	return st, d.effect

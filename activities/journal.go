@@ -156,7 +156,9 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 	}
 	st.mu.Unlock()
 
-	if err := e.cfg.Cell.Work().Commit(ctx, c); err != nil {
+	rows := c
+	rows.Effects = e.kept(st.run.ID, c.Effects)
+	if err := e.cfg.Cell.Work().Commit(ctx, rows); err != nil {
 		return err
 	}
 	if c.State == store.RunWaiting {

@@ -3,10 +3,8 @@ package activities
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tenonhq/tenon/schema"
@@ -38,23 +36,23 @@ type outcome struct {
 	Policy string `json:"policy,omitempty"`
 }
 
-// idempotencyKey derives the key that the target sees. It depends on the run
-// and the effect only, so that it is the same for every attempt, replay and restore.
-func idempotencyKey(org, run, effect string) string {
-	sum := digest([]byte("tenon idempotency key"), []byte(org), []byte(run), []byte(effect))
-	return "tenon_" + base64.RawURLEncoding.EncodeToString(sum[:24])
+// kept are effects as the ledger keeps them: without the keys that follow from the run.
+func (e *Executor) kept(run string, effects []store.Effect) []store.Effect {
+	out := slices.Clone(effects)
+	for i, ef := range out {
+		if ef.IdempotencyKey == schema.IdempotencyKey(e.cfg.Organization, run, ef.Key) {
+			out[i].IdempotencyKey = ""
+		}
+	}
+	return out
 }
 
-// digest is SHA-256 over length-prefixed parts.
-func digest(parts ...[]byte) []byte {
-	h := sha256.New()
-	var n [8]byte
-	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write(p)
+// read is an effect of the ledger, with its key.
+func (e *Executor) read(ef store.Effect) store.Effect {
+	if ef.IdempotencyKey == "" {
+		ef.IdempotencyKey = schema.IdempotencyKey(e.cfg.Organization, ef.Run, ef.Key)
 	}
-	return h.Sum(nil)
+	return e.observed(ef)
 }
 
 // means are the ways in which an effect with an unknown outcome can be settled
@@ -107,7 +105,7 @@ func (e *Executor) decide(st *runState, step string, asked store.Effect, can mea
 		if st.lineage != nil && st.lineage.root != "" {
 			root = st.lineage.root
 		}
-		asked.IdempotencyKey = idempotencyKey(e.cfg.Organization, root, asked.Key)
+		asked.IdempotencyKey = schema.IdempotencyKey(e.cfg.Organization, root, asked.Key)
 		// Where the first has happened, a person says whether the other one is
 		// wanted as well: it may be the same in other words.
 		return decision{effect: asked, other: happened}, nil

@@ -45,7 +45,7 @@ func (e *Executor) lineage(ctx context.Context, event store.Event) (*lineage, er
 	}
 	l := &lineage{root: root, effects: make(map[string]store.Effect)}
 	for _, ef := range effects {
-		ef = e.observed(ef)
+		ef = e.read(ef)
 		if ef.State == store.EffectResolved {
 			o, err := e.openOutcome(ef)
 			if err != nil {

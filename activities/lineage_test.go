@@ -61,7 +61,7 @@ func TestReplays(t *testing.T) {
 		require.NoError(r, p.Prime(other.Run, other.event, nil))
 		require.Nil(r, p.done(other.whole(billTask)).Fault)
 		require.EqualValues(r, 2, r.book.Stats().Creations)
-		require.NotEqual(r, n.effects()[0].IdempotencyKey, other.effects()[0].IdempotencyKey)
+		require.NotEqual(r, n.key(n.effects()[0]), other.key(other.effects()[0]))
 		once := other.replayed(true)
 		require.NoError(r, p.Prime(once.Run, once.event, nil))
 		require.Nil(r, p.done(once.whole(billTask)).Fault)
@@ -83,7 +83,7 @@ func TestReplaysOfWhatIsNotKnown(t *testing.T) {
 			// The first run asked for the same, and that is all that is known of it.
 			first := model.effects()[0]
 			first.ID, first.Run, first.State, first.OutcomeSealed = schema.NewID(schema.PrefixEffect), n.ID, state, nil
-			first.IdempotencyKey = idempotencyKey(r.org, n.ID, first.Key)
+			first.IdempotencyKey = schema.IdempotencyKey(r.org, n.ID, first.Key)
 			require.NoError(r, r.cell.Work().Commit(r.Context(), store.RunCommit{
 				Run: n.ID, Carrier: n.Carrier, Epoch: n.Epoch, Effects: []store.Effect{first},
 				End: &store.RunEnd{State: store.RunCanceled, At: time.Now()},
@@ -99,6 +99,39 @@ func TestReplaysOfWhatIsNotKnown(t *testing.T) {
 			if want == 0 {
 				require.Equal(r, store.RunUncertain, same.row().State)
 			}
+		}
+	})
+}
+
+// TestLedgerLeavesOutWhatFollows: an effect's row has no key that follows from its run,
+// and no owner once it is done; a replay's, whose key is another run's, has it.
+func TestLedgerLeavesOutWhatFollows(t *testing.T) {
+	t.Parallel()
+	each(t, ledger.Keys, func(r *rig) {
+		doc, p := r.deploy(billFlow), r.process()
+		n := r.start(doc, `{"order":"O-1"}`)
+		require.Nil(r, p.done(n.whole(billTask)).Fault)
+		row := func(n *run) store.Effect {
+			effects := n.effects()
+			require.Len(r, effects, 1)
+			return effects[0]
+		}
+		require.Empty(r, row(n).IdempotencyKey)
+		require.Empty(r, row(n).Owner)
+		// As it was left by a process that died in its call, and by one that failed.
+		for _, state := range []string{store.EffectIntent, store.EffectFailed} {
+			model := r.start(doc, `{"order":"O-1"}`)
+			left := row(n)
+			left.ID, left.Run, left.Owner, left.State, left.OutcomeSealed = schema.NewID(schema.PrefixEffect), model.ID, "host_gone", state, nil
+			require.NoError(r, r.cell.Work().Commit(r.Context(), store.RunCommit{
+				Run: model.ID, Carrier: model.Carrier, Epoch: model.Epoch, Effects: []store.Effect{left},
+				End: &store.RunEnd{State: store.RunCanceled, At: time.Now()},
+			}))
+			key := schema.IdempotencyKey(r.org, model.ID, billTask)
+			same := model.replayed(true)
+			require.NoError(r, p.Prime(same.Run, same.event, nil))
+			require.Nil(r, p.done(same.whole(billTask)).Fault)
+			require.Equal(r, key, row(same).IdempotencyKey)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/pack"
 	"github.com/tenonhq/tenon/schema/place"
@@ -119,7 +120,7 @@ func TestPolicyAfterDeath(t *testing.T) {
 				before := r.book.Stats().Creations
 				left := model.effects()[0]
 				left.ID, left.Run, left.State, left.OutcomeSealed = left.ID+"x", n.ID, store.EffectIntent, nil
-				left.IdempotencyKey = idempotencyKey(r.org, n.ID, left.Key)
+				left.IdempotencyKey = schema.IdempotencyKey(r.org, n.ID, left.Key)
 				require.NoError(r, r.cell.Work().Commit(r.Context(), store.RunCommit{
 					Run: n.ID, Carrier: n.Carrier, Epoch: n.Epoch, State: store.RunRunning, Effects: []store.Effect{left},
 				}))
@@ -183,7 +184,7 @@ func TestPolicyIsNoGuess(t *testing.T) {
 				ef.State = state
 				st.effects[billTask] = ef
 				asked := ef
-				asked.Digest = digest([]byte("another request"))
+				asked.Digest = schema.Digest([]byte("another request"))
 				d, err := p.decide(st, billTask, asked, means{keyed: policy == config.UncertainRepeat, harmless: policy == config.UncertainRepeat})
 				require.NoError(t, err)
 				require.True(t, d.other, state)

@@ -243,7 +243,7 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 		st.keep(s.Key, rec)
 	}
 	for _, ef := range effects {
-		st.effects[ef.Key] = e.observed(ef)
+		st.effects[ef.Key] = e.read(ef)
 	}
 	return st, nil
 }

@@ -244,6 +244,9 @@ func (c *caller) showEffect(row store.Effect) (Effect, error) {
 		ID: row.ID, Step: row.Key, Connection: row.Connection, Action: row.Action, IdempotencyKey: row.IdempotencyKey,
 		State: row.State, Attempts: row.Attempts, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
+	if shown.IdempotencyKey == "" {
+		shown.IdempotencyKey = schema.IdempotencyKey(c.org, row.Run, row.Key)
+	}
 	if len(row.OutcomeSealed) == 0 {
 		return shown, nil
 	}

@@ -54,7 +54,7 @@ func TestRunDetail(t *testing.T) {
 			}),
 		}},
 		Effects: []store.Effect{{
-			ID: effect, Run: id, Key: "/do/0/map", Connection: "con", Action: "request", Digest: []byte{1}, IdempotencyKey: "k", Epoch: row.Epoch,
+			ID: effect, Run: id, Key: "/do/0/map", Connection: "con", Action: "request", Digest: []byte{1}, Epoch: row.Epoch,
 			Owner: row.Carrier, State: store.EffectUncertain, Attempts: 1, CreatedAt: now, UpdatedAt: now,
 			OutcomeSealed: o.seals(place.Effect(o.org, effect), map[string]int{"status": 500}),
 		}},
@@ -68,6 +68,7 @@ func TestRunDetail(t *testing.T) {
 	assert.JSONEq(t, `{"number":7}`, string(shown.Steps[0].Output))
 	require.Len(t, shown.Effects, 1)
 	assert.JSONEq(t, `{"status":500}`, string(shown.Effects[0].Outcome))
+	assert.Equal(t, schema.IdempotencyKey(o.org, id, "/do/0/map"), shown.Effects[0].IdempotencyKey)
 	assert.JSONEq(t, `{"title":"x"}`, string(shown.Error))
 	link, err := url.Parse(shown.Engine)
 	require.NoError(t, err)

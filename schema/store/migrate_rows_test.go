@@ -71,6 +71,10 @@ state, error_type, result_sealed) VALUES ($1, $2, $3, 0, 0, $4, $5, $6, $7, $8, 
 		st := step(runs[0].ID, "/do/0/a")
 		do(t, workDB, "INSERT INTO steps (run, key, started_at, ended_at, pointer, kind, phase, state, record_sealed) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8)",
 			st.Key, st.StartedAt.UnixMicro(), st.EndedAt.UnixMicro(), st.Pointer, st.Kind, st.Phase, st.State, st.RecordSealed)
+		ef := effect(runs[0].ID, "/do/0/a")
+		do(t, workDB, `INSERT INTO effects (run, key, epoch, attempts, created_at, updated_at, id, connection, action, idempotency_key, owner, state, digest, outcome_sealed)
+VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, ef.Key, ef.Epoch, ef.Attempts, ef.CreatedAt.UnixMicro(), ef.UpdatedAt.UnixMicro(), ef.ID,
+			ef.Connection, ef.Action, ef.IdempotencyKey, ef.Owner, ef.State, ef.Digest, []byte{})
 		entry := audit.Entry{Chain: store.ChainWork, Seq: 1, ID: schema.NewID(schema.PrefixAudit), At: at, Actor: "a", Action: "run.started", Target: "t", Namespace: "ns_test"}
 		entry.Hash = entry.Digest()
 		do(t, workDB, "INSERT INTO audit (seq, at, id, actor, action, target, namespace, detail_sealed, hash) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8)",
@@ -110,6 +114,9 @@ state, error_type, result_sealed) VALUES ($1, $2, $3, 0, 0, $4, $5, $6, $7, $8, 
 		steps, err := w.ListSteps(ctx, runs[0].ID)
 		require.NoError(t, err)
 		require.Equal(t, []store.Step{st}, steps)
+		effects, err := w.ListEffects(ctx, runs[0].ID)
+		require.NoError(t, err)
+		require.Equal(t, []store.Effect{ef}, effects)
 		open, err := w.OpenRuns(ctx)
 		require.NoError(t, err)
 		require.Equal(t, runs, open)

@@ -84,20 +84,23 @@ type Step struct {
 
 // Effect is one call that changes another system, identified by Run and Key.
 type Effect struct {
-	ID             string
-	Run            string
-	Key            string
-	Connection     string
-	Action         string
-	Digest         []byte
+	ID         string
+	Run        string
+	Key        string
+	Connection string
+	Action     string
+	Digest     []byte
+	// IdempotencyKey is empty for the one that follows from run and key; see
+	// [schema.IdempotencyKey].
 	IdempotencyKey string
 	Epoch          int64
-	Owner          string
-	State          string
-	Attempts       int
-	OutcomeSealed  []byte
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	// Owner is the process of the last call; one that is done has none.
+	Owner         string
+	State         string
+	Attempts      int
+	OutcomeSealed []byte
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 // RunEnd is how a run ends.

@@ -151,14 +151,17 @@ func (h *holding) become(state string) {
 	h.ended, h.errorType, h.result, h.setResult = 0, "", []byte{}, true
 }
 
-// An effect's identity does not change, and one that is done stays done. Each call
+// An effect's identity does not change (a key that follows from the run may be left out
+// of an update, and stays as it is), and one that is done stays done. Each call
 // has one attempt: of two processes that both mean to make the next one, the
-// second is refused, and so is what a former attempt came to (invariant 7).
+// second is refused, and so is what a former attempt came to (invariant 7). Whose call
+// it was is of no use once it is done.
 const effectConflict = `ON CONFLICT (run, key) DO UPDATE SET epoch = excluded.epoch, attempts = excluded.attempts,
-updated_at = excluded.updated_at, owner = excluded.owner, state = excluded.state, outcome_sealed = excluded.outcome_sealed
-WHERE effects.id = excluded.id AND effects.digest = excluded.digest AND effects.idempotency_key = excluded.idempotency_key
+updated_at = excluded.updated_at, owner = CASE WHEN excluded.state = 'done' THEN '' ELSE excluded.owner END, state = excluded.state,
+outcome_sealed = excluded.outcome_sealed
+WHERE effects.id = excluded.id AND effects.digest = excluded.digest AND excluded.idempotency_key IN (effects.idempotency_key, '')
 AND (effects.state <> 'done' OR excluded.state = 'done')
-AND (excluded.attempts > effects.attempts OR excluded.attempts = effects.attempts AND excluded.owner = effects.owner)`
+AND (excluded.attempts > effects.attempts OR excluded.attempts = effects.attempts AND effects.owner IN (excluded.owner, ''))`
 
 var effectRows = database.NewBulk("effects", effectConflict,
 	database.Column{Name: "run", Type: database.Int},
@@ -216,7 +219,7 @@ func (t *txn) putEffects(owners []*holding, effects [][]Effect) error {
 // follows is the condition of effectConflict, for states of an effect that are written
 // in one transaction.
 func (e Effect) follows(before Effect) bool {
-	return e.ID == before.ID && bytes.Equal(e.Digest, before.Digest) && e.IdempotencyKey == before.IdempotencyKey &&
+	return e.ID == before.ID && bytes.Equal(e.Digest, before.Digest) && (e.IdempotencyKey == before.IdempotencyKey || e.IdempotencyKey == "") &&
 		(before.State != EffectDone || e.State == EffectDone) &&
 		(e.Attempts > before.Attempts || e.Attempts == before.Attempts && e.Owner == before.Owner)
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -116,11 +117,48 @@ func TestJournalAndLedgerDoNotChange(t *testing.T) {
 		done := ef
 		done.State, done.OutcomeSealed, done.Attempts = store.EffectDone, []byte{3}, 2
 		require.NoError(t, commit(nil, ef, done))
+		require.NoError(t, commit(nil, done), "a commit may be repeated")
 		wantCode(t, schema.CodeConflict, commit(nil, ef))
+		late := done
+		late.Owner, late.Attempts = "host_2", 1
+		wantCode(t, schema.CodeConflict, commit(nil, late))
 		_, steps, effects, err := w.LoadRun(ctx, r.ID)
 		require.NoError(t, err)
 		require.Len(t, steps, 1, "what fails writes nothing")
+		done.Owner = ""
 		require.Equal(t, []store.Effect{done}, effects)
+	})
+}
+
+// A key that is in the ledger stays there, and is no other one's, whether or not who
+// writes leaves out the one that follows from the run.
+func TestKeysStay(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
+		_, cell := b.Sides(t)
+		w := cell.Work()
+		r := started(t, w, 1)
+		commit := func(e store.Effect) error {
+			return w.Commit(t.Context(), store.RunCommit{Run: r.ID, Carrier: "car_1", Epoch: 1, Effects: []store.Effect{e}})
+		}
+		named, derived := effect(r.ID, "named"), effect(r.ID, "derived")
+		derived.IdempotencyKey, derived.CreatedAt = "", at.Add(time.Second)
+		require.NoError(t, commit(named))
+		require.NoError(t, commit(derived))
+		for _, key := range []string{"another", "idem-derived"} {
+			other := derived
+			other.IdempotencyKey = key
+			wantCode(t, schema.CodeConflict, commit(other))
+		}
+		left := named
+		left.IdempotencyKey, left.State = "", store.EffectUncertain
+		require.NoError(t, commit(left))
+		other := named
+		other.IdempotencyKey = "another"
+		wantCode(t, schema.CodeConflict, commit(other))
+		effects, err := w.ListEffects(t.Context(), r.ID)
+		require.NoError(t, err)
+		left.IdempotencyKey = named.IdempotencyKey
+		require.Equal(t, []store.Effect{left, derived}, effects)
 	})
 }
 
