@@ -132,6 +132,10 @@ func (a *attempt) egress(ctx context.Context, r *sdk.Request) (*sdk.Response, er
 	}
 	mutating := a.writes && !safe(r.Method)
 	if mutating {
+		if a.effect.IdempotencyKey == "" {
+			a.broke = errKeyless
+			return nil, host.Abort(a.broke)
+		}
 		call.IdempotencyKey = a.effect.IdempotencyKey
 		if a.can.keyed {
 			call.IdempotencyHeader = a.conn.IdempotencyHeader

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
+	"github.com/tenonhq/tenon/plugins/sdk"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/task"
@@ -76,6 +77,32 @@ func asking(r *rig, p *process, n *run) (*runState, store.Effect) {
 	}, means{})
 	require.NoError(r, err)
 	return st, d.effect
+}
+
+// TestNothingIsSentWithoutItsKey: an effect that was not read as one is, without the key
+// that the ledger leaves out, reaches no target.
+func TestNothingIsSentWithoutItsKey(t *testing.T) {
+	t.Parallel()
+	each(t, ledger.Keys, func(r *rig) {
+		n, p := r.start(r.deploy(billFlow), `{"order":"O-1"}`), r.process()
+		st, ef := asking(r, p, n)
+		conn, err := p.connection(r.Context(), r.namespace, "books")
+		require.NoError(r, err)
+		sent := func(key string) error {
+			ef := ef
+			ef.IdempotencyKey = key
+			a := &attempt{e: p.Executor, st: st, conn: conn, writes: true, effect: ef, can: means{keyed: true}}
+			_, err := a.egress(r.Context(), &sdk.Request{
+				Method: "POST", URL: r.book.URL() + "/bills", Header: map[string][]string{"Content-Type": {"application/json"}},
+				Body: []byte(`{"currency":"EUR","lines":[{"description":"Oak","quantity":2,"sku":"A1","unit_price_cents":1050}],"order":"O-1","supplier":"sup-100"}`),
+			})
+			return err
+		}
+		require.ErrorIs(r, sent(""), errKeyless)
+		require.Zero(r, r.book.Stats().Creations)
+		require.NoError(r, sent(ef.IdempotencyKey))
+		require.EqualValues(r, 1, r.book.Stats().Creations)
+	})
 }
 
 // TestOwnersOneAfterTheOther abandons an owner at every point of a call and

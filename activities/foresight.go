@@ -112,7 +112,12 @@ func (s *scope) foresee() (tasks []ahead, together evaluate.Batch) {
 		if err := next.opening(); err != nil {
 			break
 		}
-		if room -= weigh(next.batch); room < 0 {
+		for name, v := range next.batch.Values {
+			if _, ok := together.Values[name]; !ok {
+				room -= len(v)
+			}
+		}
+		if room -= weigh(evaluate.Batch{Evals: next.batch.Evals}); room < 0 {
 			break
 		}
 		tasks = append(tasks, next.join(&together, strconv.Itoa(i)+".", output, context))

@@ -47,6 +47,10 @@ func (e *Executor) kept(run string, effects []store.Effect) []store.Effect {
 	return out
 }
 
+// errKeyless is the error of a request for an effect that was not read as one is: what
+// would be sent without its key could be done twice.
+var errKeyless = schema.Errorf(schema.CodeInternal, "an effect has no idempotency key")
+
 // read is an effect of the ledger, with its key.
 func (e *Executor) read(ef store.Effect) store.Effect {
 	if ef.IdempotencyKey == "" {

@@ -66,6 +66,9 @@ func (e *Executor) observed(ef store.Effect) store.Effect {
 // or the run has been parked. A lookup that cannot be made leaves it to the
 // policy, which may have a problem for the flow.
 func (e *Executor) lookup(ctx context.Context, s *scope, a *attempt, ef store.Effect) (json.RawMessage, *problem, error) {
+	if ef.IdempotencyKey == "" {
+		return nil, nil, errKeyless
+	}
 	found, p, err := e.ask(ctx, s, a, ef)
 	switch {
 	case err != nil:

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -297,6 +298,19 @@ func TestTimeout(t *testing.T) {
 	require.Equal(t, "runtime", r.Fault.Type)
 	require.Contains(t, r.Fault.Detail, "longer than 5ms")
 	require.Empty(t, f.processes())
+}
+
+// TestAStoppedProcessIsNoFault: a batch that nothing was done of while time passed is
+// done by another process.
+func TestAStoppedProcessIsNoFault(t *testing.T) {
+	t.Parallel()
+	p, f := newPool(t, 1, time.Second)
+	requireHealthy(t, p)
+	for _, process := range f.processes() {
+		require.NoError(t, process.Signal(syscall.SIGSTOP))
+	}
+	requireHealthy(t, p)
+	require.EqualValues(t, 2, f.starts.Load())
 }
 
 func TestCloseMeetsBatch(t *testing.T) {

@@ -29,7 +29,7 @@ type Config struct {
 	// Size is the largest number of processes; 1 by default. A process is
 	// started when a batch first needs it.
 	Size int
-	// BatchTimeout bounds one batch on the clock; 10 s by default. The evaluator
+	// BatchTimeout bounds one try of a batch on the clock; 10 s by default. The evaluator
 	// itself bounds a batch to [jq.ProcessorTime]; this stands behind it and is
 	// longer, so that a busy machine does not fail an innocent batch.
 	BatchTimeout time.Duration
@@ -39,8 +39,9 @@ type Config struct {
 
 // Pool sends batches to evaluator processes. A process has one batch at a time,
 // so whatever ends or stalls a process is the doing of that batch, or of
-// nobody: a batch whose process ended without an answer is tried once more, in
-// a new process, because evaluation has no effects. If that one ends too, the
+// nobody: a batch whose process ended without an answer, or gave none in time, is
+// tried once more, in a new process, because evaluation has no effects. (Time passes
+// for a batch, too, while its process or this one is stopped.) If it happens again, the
 // batch is to blame and gets a runtime fault; every other batch goes on.
 type Pool struct {
 	config Config
@@ -84,6 +85,7 @@ func (p *Pool) Eval(ctx context.Context, b Batch) (Result, error) {
 		return Result{}, err
 	}
 	defer p.release(s)
+	late := false
 	for range 2 {
 		if err := p.ready(ctx, s); err != nil {
 			return Result{}, err
@@ -92,15 +94,17 @@ func (p *Pool) Eval(ctx context.Context, b Batch) (Result, error) {
 		switch end {
 		case endAnswered:
 			return s.read(body)
-		case endTimeout:
-			return blame("the evaluation takes longer than " + p.config.BatchTimeout.String()), nil
 		case endCanceled:
 			if ctx.Err() == nil {
 				return Result{}, unavailable(errClosed)
 			}
 			return Result{}, unavailable(context.Cause(ctx))
-		case endDied:
+		case endTimeout, endDied:
+			late = end == endTimeout
 		}
+	}
+	if late {
+		return blame("the evaluation takes longer than " + p.config.BatchTimeout.String()), nil
 	}
 	return blame("the evaluation needs more memory than it may have, or ended its process otherwise"), nil
 }

@@ -94,7 +94,7 @@ type Effect struct {
 	// [schema.IdempotencyKey].
 	IdempotencyKey string
 	Epoch          int64
-	// Owner is the process of the last call; one that is done has none.
+	// Owner is the process of the last call, until the ledger knows that it is done.
 	Owner         string
 	State         string
 	Attempts      int

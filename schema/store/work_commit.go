@@ -155,13 +155,14 @@ func (h *holding) become(state string) {
 // of an update, and stays as it is), and one that is done stays done. Each call
 // has one attempt: of two processes that both mean to make the next one, the
 // second is refused, and so is what a former attempt came to (invariant 7). Whose call
-// it was is of no use once it is done.
+// it was is of no use once it is done: the same outcome may be written again, and no other.
 const effectConflict = `ON CONFLICT (run, key) DO UPDATE SET epoch = excluded.epoch, attempts = excluded.attempts,
 updated_at = excluded.updated_at, owner = CASE WHEN excluded.state = 'done' THEN '' ELSE excluded.owner END, state = excluded.state,
 outcome_sealed = excluded.outcome_sealed
 WHERE effects.id = excluded.id AND effects.digest = excluded.digest AND excluded.idempotency_key IN (effects.idempotency_key, '')
 AND (effects.state <> 'done' OR excluded.state = 'done')
-AND (excluded.attempts > effects.attempts OR excluded.attempts = effects.attempts AND effects.owner IN (excluded.owner, ''))`
+AND (excluded.attempts > effects.attempts OR excluded.attempts = effects.attempts AND
+CASE WHEN effects.state = 'done' THEN effects.outcome_sealed = excluded.outcome_sealed ELSE effects.owner = excluded.owner END)`
 
 var effectRows = database.NewBulk("effects", effectConflict,
 	database.Column{Name: "run", Type: database.Int},
@@ -219,7 +220,7 @@ func (t *txn) putEffects(owners []*holding, effects [][]Effect) error {
 // follows is the condition of effectConflict, for states of an effect that are written
 // in one transaction.
 func (e Effect) follows(before Effect) bool {
-	return e.ID == before.ID && bytes.Equal(e.Digest, before.Digest) && (e.IdempotencyKey == before.IdempotencyKey || e.IdempotencyKey == "") &&
+	return e.ID == before.ID && bytes.Equal(e.Digest, before.Digest) && e.IdempotencyKey == before.IdempotencyKey &&
 		(before.State != EffectDone || e.State == EffectDone) &&
 		(e.Attempts > before.Attempts || e.Attempts == before.Attempts && e.Owner == before.Owner)
 }

@@ -122,6 +122,11 @@ func TestJournalAndLedgerDoNotChange(t *testing.T) {
 		late := done
 		late.Owner, late.Attempts = "host_2", 1
 		wantCode(t, schema.CodeConflict, commit(nil, late))
+		for _, owner := range []string{done.Owner, "host_2", ""} {
+			second := done
+			second.Owner, second.OutcomeSealed = owner, []byte{4}
+			wantCode(t, schema.CodeConflict, commit(nil, second))
+		}
 		_, steps, effects, err := w.LoadRun(ctx, r.ID)
 		require.NoError(t, err)
 		require.Len(t, steps, 1, "what fails writes nothing")

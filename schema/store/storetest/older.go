@@ -11,15 +11,11 @@ import (
 func (b Backend) Older(tb testing.TB, made store.Provisioned) {
 	tb.Helper()
 	work := b.Administrator(tb, made, store.ChainWork)
-	statements := []string{
+	for _, statement := range []string{
 		`CREATE TABLE runs_older AS SELECT seq, created_at, started_at, ended_at, due_at, epoch, namespace, flow, flow_version, digest, straight,
 id, event, carrier, state, error_type, order_key, result_sealed FROM runs JOIN programs USING (program)`,
 		"DROP TABLE runs", "DROP TABLE programs", "ALTER TABLE runs_older RENAME TO runs", "DELETE FROM schema_versions WHERE version >= 12",
-	}
-	if b.Name == "postgres" {
-		statements = append(statements, "ALTER TABLE effects ALTER COLUMN epoch TYPE BIGINT, ALTER COLUMN attempts TYPE BIGINT")
-	}
-	for _, statement := range statements {
+	} {
 		if _, err := work.ExecContext(tb.Context(), statement); err != nil {
 			tb.Fatalf("take a database back by a version: %v", err)
 		}
