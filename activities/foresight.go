@@ -161,7 +161,7 @@ func (s *scope) join(together *evaluate.Batch, prefix, output, context string) a
 // timeless tells whether what a task begins with is the same whenever it begins.
 func timeless(t *flow.Task) bool {
 	templates := []*flow.Template{t.If}
-	switch t.Kind { //nolint:exhaustive // No other kind is foreseen.
+	switch t.Kind {
 	case flow.KindSet:
 		templates = append(templates, t.Set)
 		if t.Output != nil {
