@@ -29,11 +29,11 @@ func (st *runState) expect(tasks []ahead, together evaluate.Batch, r evaluate.Re
 	}
 	known := make(map[string]foreseen, len(tasks))
 	for _, a := range tasks {
-		halted := r.Halted && done >= a.first
+		halted := r.Halted && a.first <= done && done < a.end
 		if done < a.end && !halted {
 			break
 		}
-		f := foreseen{evals: a.batch.Evals, given: a.batch.Values, yields: make(map[string]json.RawMessage), halted: halted && done < a.end}
+		f := foreseen{evals: a.batch.Evals, given: a.batch.Values, yields: make(map[string]json.RawMessage), halted: halted}
 		for name, of := range map[string]string{valueRaw: a.output, valueContext: a.context} {
 			v, ok := r.Values[of]
 			if !ok {
@@ -47,9 +47,6 @@ func (st *runState) expect(tasks []ahead, together evaluate.Batch, r evaluate.Re
 			}
 		}
 		known[a.req.Key] = f
-		if f.halted {
-			break
-		}
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -152,7 +152,7 @@ do:
 		next.Owner = n.owner()
 		require.Nil(r, p.done(next).Fault)
 		require.Equal(r, 2, r.book.Stats().Bills)
-		require.NotEqual(r, n.key(effects[0]), n.key(effects[1]))
+		require.NotEqual(r, effects[0].Sent(r.org), effects[1].Sent(r.org))
 	})
 }
 

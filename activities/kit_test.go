@@ -350,14 +350,6 @@ func (n *run) effects() []store.Effect {
 	return effects
 }
 
-// key is what the target was sent with an effect of the run.
-func (n *run) key(ef store.Effect) string {
-	if ef.IdempotencyKey == "" {
-		return schema.IdempotencyKey(n.rig.org, n.ID, ef.Key)
-	}
-	return ef.IdempotencyKey
-}
-
 // result is how the run ended, with what it names of the journal and that of the ledger.
 func (n *run) result() config.Result {
 	n.rig.Helper()

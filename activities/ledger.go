@@ -53,9 +53,7 @@ var errKeyless = schema.Errorf(schema.CodeInternal, "an effect has no idempotenc
 
 // read is an effect of the ledger, with its key.
 func (e *Executor) read(ef store.Effect) store.Effect {
-	if ef.IdempotencyKey == "" {
-		ef.IdempotencyKey = schema.IdempotencyKey(e.cfg.Organization, ef.Run, ef.Key)
-	}
+	ef.IdempotencyKey = ef.Sent(e.cfg.Organization)
 	return e.observed(ef)
 }
 

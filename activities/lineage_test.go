@@ -61,7 +61,7 @@ func TestReplays(t *testing.T) {
 		require.NoError(r, p.Prime(other.Run, other.event, nil))
 		require.Nil(r, p.done(other.whole(billTask)).Fault)
 		require.EqualValues(r, 2, r.book.Stats().Creations)
-		require.NotEqual(r, n.key(n.effects()[0]), other.key(other.effects()[0]))
+		require.NotEqual(r, n.effects()[0].Sent(r.org), other.effects()[0].Sent(r.org))
 		once := other.replayed(true)
 		require.NoError(r, p.Prime(once.Run, once.event, nil))
 		require.Nil(r, p.done(once.whole(billTask)).Fault)

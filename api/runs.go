@@ -241,11 +241,8 @@ func showStep(row store.Step, record task.Record, names map[string]string) Step 
 
 func (c *caller) showEffect(row store.Effect) (Effect, error) {
 	shown := Effect{
-		ID: row.ID, Step: row.Key, Connection: row.Connection, Action: row.Action, IdempotencyKey: row.IdempotencyKey,
+		ID: row.ID, Step: row.Key, Connection: row.Connection, Action: row.Action, IdempotencyKey: row.Sent(c.org),
 		State: row.State, Attempts: row.Attempts, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
-	}
-	if shown.IdempotencyKey == "" {
-		shown.IdempotencyKey = schema.IdempotencyKey(c.org, row.Run, row.Key)
 	}
 	if len(row.OutcomeSealed) == 0 {
 		return shown, nil

@@ -1,6 +1,10 @@
 package store
 
-import "time"
+import (
+	"time"
+
+	"github.com/tenonhq/tenon/schema"
+)
 
 // The states of a run.
 const (
@@ -90,8 +94,7 @@ type Effect struct {
 	Connection string
 	Action     string
 	Digest     []byte
-	// IdempotencyKey is empty for the one that follows from run and key; see
-	// [schema.IdempotencyKey].
+	// IdempotencyKey is empty for the one that follows from run and key: see [Effect.Sent].
 	IdempotencyKey string
 	Epoch          int64
 	// Owner is the process of the last call, until the ledger knows that it is done.
@@ -101,6 +104,14 @@ type Effect struct {
 	OutcomeSealed []byte
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+}
+
+// Sent is the key that the target of an effect of the organization is sent.
+func (e Effect) Sent(organization string) string {
+	if e.IdempotencyKey == "" {
+		return schema.IdempotencyKey(organization, e.Run, e.Key)
+	}
+	return e.IdempotencyKey
 }
 
 // RunEnd is how a run ends.

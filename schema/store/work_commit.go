@@ -217,11 +217,11 @@ func (t *txn) putEffects(owners []*holding, effects [][]Effect) error {
 	return err
 }
 
-// follows is the condition of effectConflict, for states of an effect that are written
-// in one transaction.
+// follows is for states of an effect that are written in one transaction, and holds only
+// where effectConflict does: all come from one process.
 func (e Effect) follows(before Effect) bool {
 	return e.ID == before.ID && bytes.Equal(e.Digest, before.Digest) && e.IdempotencyKey == before.IdempotencyKey &&
-		(before.State != EffectDone || e.State == EffectDone) &&
+		(before.State != EffectDone || e.State == EffectDone && bytes.Equal(e.OutcomeSealed, before.OutcomeSealed)) &&
 		(e.Attempts > before.Attempts || e.Attempts == before.Attempts && e.Owner == before.Owner)
 }
 

@@ -126,6 +126,7 @@ func TestJournalAndLedgerDoNotChange(t *testing.T) {
 			second := done
 			second.Owner, second.OutcomeSealed = owner, []byte{4}
 			wantCode(t, schema.CodeConflict, commit(nil, second))
+			wantCode(t, schema.CodeConflict, commit(nil, done, second))
 		}
 		_, steps, effects, err := w.LoadRun(ctx, r.ID)
 		require.NoError(t, err)
