@@ -41,7 +41,7 @@ func TestARunThatIsNotKept(t *testing.T) {
 					p.plug.before = sync.OnceFunc(func() { close(calls) })
 					var ahead sync.WaitGroup
 					ahead.Go(func() {
-						if err := p.Ahead(r.Context(), n.whole(pointer)); err != nil {
+						if _, err := p.Ahead(r.Context(), n.whole(pointer)); err != nil {
 							r.Error(err)
 						}
 					})

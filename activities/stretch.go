@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tenonhq/tenon/schema/crash"
@@ -15,52 +14,30 @@ import (
 // before they are told, with the end of the run when that comes next; the outcome
 // of an effect does not wait for another call.
 func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.StepResult, error) {
-	e.mu.Lock()
-	if st, ok := e.runs[req.Owner.Run]; ok {
-		st.asked = true
+	if e.asking(req.Owner.Run) {
+		return task.StepResult{Stopped: true}, nil
 	}
-	e.mu.Unlock()
 	alone := len(req.Following) == 0 && !req.Finishes
 	first, last, err := e.row(ctx, req, alone, func() bool { return true })
 	if err != nil || alone || first.Stopped || first.Slow || last.Stopped {
 		return first, err
 	}
-	if req.Finishes && last.Proceeds() && len(first.Following) == len(req.Following) {
-		err := e.Finish(ctx, task.FinishRequest{Owner: req.Owner, Key: task.FinishKey, Output: last.Output, Context: last.Context})
-		if first.Finished = err == nil; first.Finished {
-			return first, nil
-		}
-	}
-	if err := e.bring(ctx, req.Owner, (*runState).mustWrite, crash.StretchKept); err != nil {
+	if first.Finished, err = e.conclude(ctx, req, len(first.Following), last); err != nil {
 		return e.stopped(req.Owner.Run, err)
 	}
 	return first, nil
 }
 
-// Ahead performs what the carrier of a run that is held will ask for first, until it
-// asks: its answers are then there, or it joins what is being performed. The run's
-// row has the carrier as its owner, once it is committed (see [Executor.Prime]), so that
-// all is done in that one's name, and what becomes of it when either dies is no other than of its steps.
-func (e *Executor) Ahead(ctx context.Context, req task.StepRequest) error {
-	_, err := shield(func() (task.StepResult, error) {
-		first, last, err := e.row(ctx, req, false, func() bool { return !e.asked(req.Owner.Run) })
-		if err == nil && !first.Stopped && !first.Slow && !last.Stopped && !e.asked(req.Owner.Run) {
-			err = e.bring(ctx, req.Owner, (*runState).mustWrite, crash.StretchKept)
+// conclude ends the run when that is what comes after the last of the steps that were
+// asked for, of which so many followed the first; otherwise it writes what they owe.
+func (e *Executor) conclude(ctx context.Context, req task.StepRequest, followed int, last task.StepResult) (finished bool, err error) {
+	if req.Finishes && last.Proceeds() && followed == len(req.Following) {
+		err := e.Finish(ctx, task.FinishRequest{Owner: req.Owner, Key: task.FinishKey, Output: last.Output, Context: last.Context})
+		if err == nil {
+			return true, nil
 		}
-		return first, err
-	})
-	if errors.Is(err, errStopped) {
-		return nil
 	}
-	return err
-}
-
-// asked tells whether the carrier of a run has asked for a step.
-func (e *Executor) asked(run string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	st, ok := e.runs[run]
-	return ok && st.asked
+	return false, e.bring(ctx, req.Owner, (*runState).mustWrite, crash.StretchKept)
 }
 
 // row performs a step and those that follow it, as long as each proceeds, there is

@@ -1,6 +1,8 @@
 package activities
 
 import (
+	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -81,7 +83,8 @@ func TestStretchKeepsOutcomes(t *testing.T) {
 	t.Run("asked for", func(t *testing.T) { keepsOutcomes(t, (*process).local) })
 	t.Run("ahead", func(t *testing.T) {
 		keepsOutcomes(t, func(p *process, q task.StepRequest) (task.StepResult, error) {
-			return task.StepResult{}, p.Ahead(p.rig.Context(), q)
+			_, err := p.Ahead(p.rig.Context(), q)
+			return task.StepResult{}, err
 		})
 	})
 }
@@ -155,17 +158,20 @@ func TestStretchStops(t *testing.T) {
 	})
 }
 
-// TestAhead: what is performed before the carrier asks is on the disk, but for the
-// run's end, and is the answer when it asks.
+// TestAhead: what is performed before the carrier asks is on the disk, with the run's end,
+// and a carrier that asks is told that it is over, without a look into the database; one
+// that asks again, too.
 func TestAhead(t *testing.T) {
 	t.Parallel()
 	each(t, ledger.None, func(r *rig) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
-		p.forgets = true
 		require.NoError(r, p.Prime(n.Run, n.event, nil))
-		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
+		over, err := p.Ahead(r.Context(), n.inRow())
+		require.NoError(r, err)
+		require.True(r, over)
 		require.EqualValues(r, 2, r.book.Stats().Creations)
-		require.Equal(r, store.RunRunning, n.row().State)
+		require.Equal(r, store.RunCompleted, n.row().State)
+		require.JSONEq(r, `{"number":"B-000002"}`, string(n.result().Output))
 		for _, ef := range n.effects() {
 			require.Equal(r, store.EffectDone, ef.State)
 		}
@@ -173,16 +179,54 @@ func TestAhead(t *testing.T) {
 		require.NoError(r, err)
 		require.Len(r, steps, 3)
 
-		res, err := p.local(n.inRow())
+		p.forgets = true
+		gone, cancel := context.WithCancel(r.Context())
+		cancel()
+		res, err := p.stretch(gone, n.inRow())
 		require.NoError(r, err)
-		require.Len(r, res.Following, 2)
+		require.True(r, res.Stopped)
+		require.Empty(r, p.over)
+		res, err = p.local(n.inRow())
+		require.NoError(r, err)
+		require.True(r, res.Stopped)
+		over, err = p.Ahead(r.Context(), n.inRow()) // Late.
+		require.NoError(r, err)
+		require.True(r, over)
+		require.Empty(r, p.requeued)
+		require.EqualValues(r, 2, r.book.Stats().Creations)
+	})
+}
+
+// TestAheadOfACarrierThatIsWanted: what needs the carrier is said to, and what was done
+// before is its answer; runs that ended and whose carriers never ask are not remembered
+// for ever.
+func TestAheadOfACarrierThatIsWanted(t *testing.T) {
+	t.Parallel()
+	each(t, ledger.None, func(r *rig) {
+		p := r.process()
+		failing, whole := r.start(r.deploy(addFlow), `{"n":"none"}`), r.start(r.deploy(billsInRow), `{"order":"O-1"}`)
+		p.primes(failing, whole)
+		over, err := p.Ahead(r.Context(), failing.toTheEnd())
+		require.NoError(r, err)
+		require.False(r, over)
+		require.Equal(r, store.RunPending, failing.row().State, "its carrier says how it goes on")
+
+		open := whole.inRow()
+		open.Finishes = false
+		over, err = p.Ahead(r.Context(), open)
+		require.NoError(r, err)
+		require.False(r, over)
+		require.Equal(r, store.RunRunning, whole.row().State)
+		p.forgets = true
+		res, err := p.local(whole.inRow())
+		require.NoError(r, err)
 		require.True(r, res.Finished)
 		require.EqualValues(r, 2, r.book.Stats().Creations)
-		require.JSONEq(r, `{"number":"B-000002"}`, string(n.result().Output))
-		// Late, it does nothing.
-		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
-		require.Empty(r, p.requeued)
-		require.Equal(r, store.RunCompleted, n.row().State)
+
+		for i := range maxOver + 1 {
+			p.Executor.ended(strconv.Itoa(i))
+		}
+		require.Len(r, p.over, 1)
 	})
 }
 
@@ -196,7 +240,7 @@ func TestAheadIsJoined(t *testing.T) {
 		require.NoError(r, p.Prime(n.Run, n.event, nil))
 		at, on := p.holds(1)
 		var ahead, carrier sync.WaitGroup
-		ahead.Go(func() { _ = p.Ahead(r.Context(), n.inRow()) })
+		ahead.Go(func() { _, _ = p.Ahead(r.Context(), n.inRow()) })
 		<-at
 		var res task.StepResult
 		carrier.Go(func() { res, _ = p.local(n.inRow()) })
@@ -219,7 +263,9 @@ func TestAheadOfAnotherCarrier(t *testing.T) {
 		n, p := r.start(r.deploy(billsInRow), `{"order":"O-1"}`), r.process()
 		require.NoError(r, p.Prime(n.Run, n.event, nil))
 		n.taken()
-		require.NoError(r, p.Ahead(r.Context(), n.inRow()))
+		over, err := p.Ahead(r.Context(), n.inRow())
+		require.NoError(r, err)
+		require.True(r, over)
 		require.Zero(r, r.book.Stats().Creations)
 		require.Empty(r, n.effects())
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonhq/tenon/schema/store"
@@ -20,15 +21,29 @@ type beginning struct {
 	kept chan struct{}
 	runs []store.Run
 	// failed are those that no carrier can work on.
-	failed []failedRun
-	// carriers are all that the runs have, now those that are started as soon as the
-	// runs are committed.
-	carriers, now []carrier
+	failed   []failedRun
+	carriers []begun
 }
 
 type failedRun struct {
 	run   store.Run
 	cause error
+}
+
+// begun is a carrier, or what is new of one, whose runs are being worked on.
+type begun struct {
+	carrier
+	// working is nil when nothing is done before the carrier asks.
+	working *working
+	// ends: it brings each of them to its end, unless it fails.
+	ends bool
+}
+
+// working is the work on the runs of a carrier. left: one of them needs the carrier to
+// go on.
+type working struct {
+	sync.WaitGroup
+	left atomic.Bool
 }
 
 // beginEarly has the admitted runs worked on while their rows are being committed. What
@@ -46,8 +61,9 @@ func (r *relay) beginEarly(ctx context.Context, runs []store.Run, events []store
 		}
 		b.runs = append(b.runs, run)
 	}
-	b.carriers = carriersOf(b.runs, false)
-	b.now = r.ahead(ctx, b.carriers)
+	for _, c := range carriersOf(b.runs, false) {
+		b.carriers = append(b.carriers, r.ahead(ctx, c))
+	}
 	return b
 }
 
@@ -64,45 +80,84 @@ func (r *relay) abandon(b *beginning) {
 		r.shares.drop(f.run.ID)
 	}
 	r.mu.Unlock()
-	for _, c := range b.carriers {
-		r.started(c) // Nobody is to start it.
-	}
 	close(b.kept)
 }
 
-// ahead has new runs worked on before the engine is told of their carriers, in whose
-// name that is. It returns the carriers that are to be started at once: those whose
-// runs do not begin so, and all of a cell that has much to do, which works on what
-// carriers ask for.
-func (r *relay) ahead(ctx context.Context, carriers []carrier) (now []carrier) {
-	if r.openCount() > carrierSize {
-		return carriers
+// ahead has the runs of a carrier worked on before the engine is told of it, in whose
+// name that is.
+func (r *relay) ahead(ctx context.Context, c carrier) begun {
+	requests := r.firsts(c)
+	out := begun{carrier: c, ends: len(requests) == len(c.members)}
+	if len(requests) == 0 {
+		return out
 	}
+	out.working = new(working)
+	if r.filling != nil && r.filling.id == c.id {
+		out.working = r.filling.working
+	}
+	for _, req := range requests {
+		out.ends = out.ends && req.Finishes
+		out.working.Add(1)
+		r.aheads.Go(func() {
+			defer out.working.Done()
+			over, err := r.executor.Ahead(ctx, req)
+			if err != nil && ctx.Err() == nil {
+				r.logger.DebugContext(ctx, "a step was not performed before its carrier asked for it", "run", req.Owner.Run, "error", err)
+			}
+			if !over {
+				out.working.left.Store(true)
+				r.loosen()
+			}
+		})
+	}
+	return out
+}
+
+// hand has the engine told of carriers whose runs are committed, when the work on them
+// is done, or soon. It returns those that it is to be told of at once.
+func (r *relay) hand(ctx context.Context, carriers []begun) (now []carrier) {
 	for _, c := range carriers {
-		requests := r.firsts(c)
-		if len(requests) == 0 {
-			now = append(now, c)
+		if r.filling != nil && r.filling.id == c.id {
+			r.filling.members = append(r.filling.members, c.members...)
+			r.keep(r.filling.carrier)
+			if !c.ends || len(r.filling.members) == carrierSize {
+				r.close(ctx)
+			}
 			continue
 		}
-		r.keep(c) // Until it is started: it is not the engine that lost it.
-		var working sync.WaitGroup
-		for _, req := range requests {
-			working.Add(1)
-			r.aheads.Go(func() {
-				defer working.Done()
-				if err := r.executor.Ahead(ctx, req); err != nil && ctx.Err() == nil {
-					r.logger.DebugContext(ctx, "a step was not performed before its carrier asked for it", "run", req.Owner.Run, "error", err)
-				}
-			})
+		if c.working == nil {
+			now = append(now, c.carrier)
+			continue
 		}
-		r.aheads.Go(func() { r.head(ctx, c, &working) })
+		open := r.fill(&c)
+		r.keep(c.carrier) // Until it is started: it is not the engine that lost it.
+		if !open {
+			r.aheads.Go(func() { r.head(ctx, c.carrier, c.working) })
+		}
+	}
+	if r.wanted() {
+		r.close(ctx)
 	}
 	return now
 }
 
+// starts tells the engine of carriers, which the relay does not wait for.
+func (r *relay) starts(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-r.headed:
+			r.startHeaded(ctx, c)
+		case <-r.retry:
+			r.startAll(ctx, r.waitingForStart())
+		}
+	}
+}
+
 // startHeaded starts the carriers whose head start is over, together. Those of an
 // engine that does not answer wait for the sweep like all others; the sweep may have
-// started them, and those whose runs were not committed are abandoned.
+// started them.
 func (r *relay) startHeaded(ctx context.Context, first carrier) {
 	headed := []carrier{first}
 	for len(r.headed) > 0 { // Nobody else takes from it.
@@ -136,7 +191,7 @@ func (r *relay) firsts(c carrier) []task.StepRequest {
 }
 
 // head has a carrier started when the work is done, or the head start is over.
-func (r *relay) head(ctx context.Context, c carrier, working *sync.WaitGroup) {
+func (r *relay) head(ctx context.Context, c carrier, working *working) {
 	done := make(chan struct{})
 	go func() {
 		working.Wait()

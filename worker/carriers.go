@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +26,9 @@ const (
 	// startPatience bounds one request to the engine, so that an engine that is
 	// away holds the relay up no longer.
 	startPatience = 5 * time.Second
+	// mostUnstarted bounds the carriers that the engine was not told of yet: their runs
+	// may come to their ends faster than it takes them.
+	mostUnstarted = 4 * startsAtOnce
 )
 
 var runsAttribute = temporal.NewSearchAttributeKeyKeywordList(task.RunsAttribute)
@@ -37,6 +39,8 @@ type carrier struct {
 	members []store.Run
 	// recall says that the members were worked on before.
 	recall bool
+	// open: more members may join.
+	open bool
 }
 
 // groups divides runs among carriers, by index. Straight-through runs share
@@ -56,21 +60,6 @@ func groups(runs []store.Run) [][]int {
 		}
 	}
 	return out
-}
-
-// assign gives each run its carrier. One with an order key is alone in it: a run
-// that is held must not seem to be with a carrier that works on others.
-func assign(runs []store.Run) {
-	apart := slices.Clone(runs)
-	for i := range apart {
-		apart[i].Straight = apart[i].Straight && apart[i].OrderKey == ""
-	}
-	for _, members := range groups(apart) {
-		id := schema.NewID(schema.PrefixCarrier)
-		for _, i := range members {
-			runs[i].Carrier = id
-		}
-	}
 }
 
 // carriersOf gathers runs by the carrier that they are committed to.
@@ -171,16 +160,31 @@ func (r *relay) keep(c carrier) {
 
 func (r *relay) started(c carrier) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	behind := len(r.unstarted) >= mostUnstarted
 	delete(r.unstarted, c.id)
+	r.mu.Unlock()
+	if behind {
+		r.ring()
+	}
 }
 
+// behind tells whether the engine is to take carriers first.
+func (r *relay) behind() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.unstarted) >= mostUnstarted
+}
+
+// waitingForStart are the carriers that the engine is to be told of, without the one that
+// more runs may join: it is told of exactly the members that are committed.
 func (r *relay) waitingForStart() []carrier {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := make([]carrier, 0, len(r.unstarted))
 	for _, c := range r.unstarted {
-		out = append(out, c)
+		if !c.open {
+			out = append(out, c)
+		}
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 // waiting are the numbers of the runs that carriers would be started for.
 func (b *bench) waiting() []int64 {
 	var seqs []int64
-	for _, c := range b.waitingForStart() {
+	for _, c := range b.untold() {
 		for _, m := range c.members {
 			seqs = append(seqs, m.EventSeq)
 		}
@@ -32,7 +32,7 @@ func (b *bench) end(t *testing.T, seq int64, state string) {
 	require.NoError(t, b.cell.Work().Commit(t.Context(), store.RunCommit{
 		Run: runs[i].ID, Carrier: runs[i].Carrier, Epoch: runs[i].Epoch, End: &store.RunEnd{State: state, At: time.Now()},
 	}))
-	for _, c := range b.waitingForStart() {
+	for _, c := range b.untold() {
 		if c.id == runs[i].Carrier {
 			b.started(c)
 		}

@@ -40,6 +40,8 @@ type relay struct {
 	logger       *slog.Logger
 
 	bell chan struct{}
+	// loose tells that the carrier that is being filled may be wanted.
+	loose chan struct{}
 	// raised tells of an alert to send, telling while one may be.
 	raised  chan struct{}
 	telling atomic.Bool
@@ -50,9 +52,10 @@ type relay struct {
 	// sealing tells whether the cell still seals anew under new keys.
 	sealing func() bool
 	// aheads are what is worked on before a carrier asks for it; headed are carriers
-	// whose head start is over.
+	// whose head start is over. retry has all tried again that the engine does not know.
 	aheads sync.WaitGroup
 	headed chan carrier
+	retry  chan struct{}
 	// rest, stills and cursors are the relay's goroutine's alone, and so is left: the
 	// runs of the process before that are still to be taken up. cursors are those, by
 	// name, that are known to be where the relay, which alone moves them, has read or
@@ -62,8 +65,8 @@ type relay struct {
 	stills  map[string]still
 	stilled time.Time
 	left    []store.Run
-	// leaves: events were left for the next look, which is soon.
-	leaves bool
+	// filling is the carrier that new runs join; nil for none.
+	filling *filling
 
 	mu     sync.Mutex
 	shares *shares
@@ -80,8 +83,8 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 	}
 	return &relay{
 		organization: organization, cell: cell, data: data, engine: engine, logger: logger,
-		bell: make(chan struct{}, 1), raised: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
-		cursors: make(map[string]int64), headed: make(chan carrier, carrierSize),
+		bell: make(chan struct{}, 1), loose: make(chan struct{}, 1), raised: make(chan struct{}, 1), sealing: func() bool { return false }, troubles: troubles{logger: logger},
+		cursors: make(map[string]int64), headed: make(chan carrier, carrierSize), retry: make(chan struct{}, 1),
 		shares: newShares(capacity), lost: make(map[string]struct{}), unstarted: make(map[string]carrier),
 	}
 }
@@ -94,6 +97,14 @@ func (r *relay) ring() {
 	}
 }
 
+// loosen has the relay look whether the carrier that is being filled is wanted.
+func (r *relay) loosen() {
+	select {
+	case r.loose <- struct{}{}:
+	default:
+	}
+}
+
 // run works until the context ends. Carriers that are running go on.
 func (r *relay) run(ctx context.Context) {
 	sweep := time.NewTicker(sweepEvery)
@@ -102,7 +113,8 @@ func (r *relay) run(ctx context.Context) {
 	defer reconcile.Stop()
 	recovered := false
 	r.rest.worked()
-	defer r.aheads.Wait()
+	var starting sync.WaitGroup
+	starting.Go(func() { r.starts(ctx) })
 	for ctx.Err() == nil {
 		if !recovered {
 			recovered = r.troubles.about(ctx, "take up the runs of the process before", r.recover(ctx)) &&
@@ -115,11 +127,12 @@ func (r *relay) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-r.bell:
-			if !more {
-				r.gather(ctx)
+		case <-r.full():
+			r.close(ctx)
+		case <-r.loose:
+			if r.wanted() {
+				r.close(ctx)
 			}
-		case c := <-r.headed:
-			r.startHeaded(ctx, c)
 		case <-sweep.C:
 			r.sweep(ctx)
 			if recovered {
@@ -132,9 +145,13 @@ func (r *relay) run(ctx context.Context) {
 			}
 		}
 	}
+	r.close(ctx)
+	r.aheads.Wait()
+	starting.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
 	defer cancel()
 	r.flush(ctx)
+	r.startAll(ctx, r.waitingForStart()) // The engine is to know of runs that have ended, too.
 }
 
 // sweep tries again what did not succeed before.
@@ -142,7 +159,10 @@ func (r *relay) sweep(ctx context.Context) {
 	r.mu.Lock()
 	r.shares.stir() // A limit may have been raised.
 	r.mu.Unlock()
-	r.startAll(ctx, r.waitingForStart())
+	select {
+	case r.retry <- struct{}{}:
+	default:
+	}
 	if lost := r.takeLost(); len(lost) > 0 {
 		r.takeOver(ctx, lost)
 	}
@@ -161,7 +181,7 @@ func (r *relay) pass(ctx context.Context) (more bool) {
 }
 
 func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
-	if r.down.Load() {
+	if r.down.Load() || r.behind() {
 		return false, nil
 	}
 	cursor, err := r.cursor(ctx, store.CursorEvents)
@@ -174,9 +194,6 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	}
 	r.rest.worked()
 	more = len(events) == takeAtOnce
-	if events = r.filling(events); len(events) == 0 {
-		return false, nil
-	}
 	admitted, err := r.admit(ctx, events)
 	if err != nil {
 		return false, err
@@ -205,7 +222,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 		runs = append(runs, run)
 		drafts = append(drafts, store.AuditDraft{Actor: ev.ID, Action: "run.started", Target: run.ID, Namespace: run.Namespace})
 	}
-	assignThose(runs, admitted)
+	r.assignThose(runs, admitted)
 	begun := r.beginEarly(ctx, runs, events, admitted)
 	last := events[len(events)-1].Seq
 	delete(r.cursors, store.CursorEvents) // What fails may be committed all the same.
@@ -220,7 +237,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	for _, f := range begun.failed {
 		r.refuse(ctx, f.run, f.cause)
 	}
-	r.startAll(ctx, begun.now)
+	r.startAll(ctx, r.hand(ctx, begun.carriers))
 	return more && !r.down.Load(), nil
 }
 
@@ -237,14 +254,14 @@ func (r *relay) cursor(ctx context.Context, name string) (int64, error) {
 }
 
 // assignThose gives carriers to the runs that are admitted, and none to the others.
-func assignThose(runs []store.Run, admitted []bool) {
+func (r *relay) assignThose(runs []store.Run, admitted []bool) {
 	those := make([]store.Run, 0, len(runs))
 	for i, run := range runs {
 		if admitted[i] {
 			those = append(those, run)
 		}
 	}
-	assign(those)
+	r.assign(those)
 	for i := range runs {
 		if admitted[i] {
 			runs[i].Carrier, those = those[0].Carrier, those[1:]
@@ -290,7 +307,11 @@ func (r *relay) ended(run string) {
 	r.mu.Lock()
 	r.shares.drop(run)
 	waited := r.shares.stir()
+	quiet := len(r.shares.open) == 0
 	r.mu.Unlock()
+	if quiet {
+		r.loosen()
+	}
 	if waited {
 		r.ring()
 	}

@@ -1,10 +1,13 @@
 package worker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/tenonhq/tenon/activities"
+	"github.com/tenonhq/tenon/activities/evaluate"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/config"
 	"github.com/tenonhq/tenon/schema/flow"
@@ -39,8 +43,8 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := storetest.SQLite(t)
-	org, made := b.Provision(t)
+	db := storetest.SQLite(t)
+	org, made := db.Provision(t)
 	api, cell := storetest.Open(t, made.API, store.SideAPI), storetest.Open(t, made.Cell, store.SideCell)
 	key, err := seal.NewDataKey()
 	require.NoError(t, err)
@@ -55,12 +59,32 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, api.Door().CreateNamespace(t.Context(), ns, store.AuditDraft{Actor: "test", Action: "test", Target: ns.ID}))
 	log := &strings.Builder{}
 	r := newRelay(org, cell, data, engine, 8, slog.New(slog.NewTextHandler(log, nil)))
-	r.executor = activities.New(activities.Config{
-		Organization: org, Owner: "test", Cell: cell, Data: data, Logger: r.logger,
+	b := &bench{relay: r, api: api, made: made, log: log, namespace: ns.ID}
+	r.executor = activities.New(b.executorConfig())
+	return b
+}
+
+func (b *bench) executorConfig() activities.Config {
+	return activities.Config{
+		Organization: b.organization, Owner: "test", Cell: b.cell, Data: b.data, Logger: b.logger,
 		Raised:  func(map[string]config.Floor) {},
-		Requeue: func(run string) { r.again(run) }, Ended: r.ended, Alerted: r.alerted,
-	})
-	return &bench{relay: r, api: api, made: made, log: log, namespace: ns.ID}
+		Requeue: func(run string) { b.again(run) }, Ended: b.ended, Alerted: b.alerted, Evaluator: busyEvaluator{},
+	}
+}
+
+// busyEvaluator answers nobody.
+type busyEvaluator struct{}
+
+func (busyEvaluator) Eval(ctx context.Context, _ evaluate.Batch) (evaluate.Result, error) {
+	<-ctx.Done()
+	return evaluate.Result{}, schema.Errorf(schema.CodeUnavailable, "no evaluator is free")
+}
+
+// untold are the carriers that the engine was not told of, that which more runs may join included.
+func (b *bench) untold() []carrier {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Values(b.unstarted))
 }
 
 // event puts an event into the inbox, for a flow version with this text sealed.
@@ -87,7 +111,7 @@ func (b *bench) put(t *testing.T, text string, payload []byte, key string) {
 	require.NoError(t, err)
 	ev := store.Event{
 		ID: schema.NewID(schema.PrefixEvent), Namespace: b.namespace, Source: "src", Kind: config.KindWebhook,
-		Flow: f.ID, FlowVersion: version.Version, Digest: doc.Digest, ReceivedAt: time.Now().Add(-fillFor), OrderKey: key,
+		Flow: f.ID, FlowVersion: version.Version, Digest: doc.Digest, ReceivedAt: time.Now(), OrderKey: key,
 	}
 	ev.DedupeKey = ev.ID
 	if payload == nil {
@@ -129,7 +153,7 @@ func TestWhatCannotBeReadFails(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, string(plain), "The run could not be started")
 			require.Zero(t, b.openCount())
-			require.Empty(t, b.waitingForStart())
+			require.Empty(t, b.untold())
 			audit, err := b.cell.Work().ListAudit(t.Context(), store.AuditFilter{Limit: 10})
 			require.NoError(t, err)
 			require.Len(t, audit, 2, "started and failed")
@@ -145,8 +169,10 @@ func TestAnEngineThatIsAway(t *testing.T) {
 	more, err := b.takeEvents(t.Context())
 	require.NoError(t, err)
 	require.False(t, more)
-	require.Len(t, b.waitingForStart(), 1, "it has a head start")
-	b.startAll(t.Context(), []carrier{<-b.headed})
+	require.Len(t, b.untold(), 1)
+	require.Empty(t, b.waitingForStart(), "more may join")
+	b.close(t.Context())
+	b.startHeaded(t.Context(), <-b.headed)
 	require.Equal(t, store.RunPending, b.onlyRun(t).State)
 	kept := b.waitingForStart()
 	require.Len(t, kept, 1)
@@ -188,7 +214,7 @@ func TestGroups(t *testing.T) {
 	for i := range 600 {
 		runs = append(runs, store.Run{ID: string(rune(i)), Straight: i%3 != 0})
 	}
-	assign(runs)
+	new(relay).assign(runs)
 	total := 0
 	for _, c := range carriersOf(runs, true) {
 		total += len(c.members)

@@ -88,7 +88,7 @@ func (b *bench) named(t *testing.T, name string, n int) (flowID string) {
 	for range n {
 		ev := store.Event{
 			ID: schema.NewID(schema.PrefixEvent), Namespace: b.namespace, Source: "src", Kind: config.KindWebhook,
-			Flow: f.ID, FlowVersion: 1, Digest: doc.Digest, ReceivedAt: time.Now().Add(-fillFor),
+			Flow: f.ID, FlowVersion: 1, Digest: doc.Digest, ReceivedAt: time.Now(),
 		}
 		ev.DedupeKey = ev.ID
 		plain, err := json.Marshal(config.Event{Body: json.RawMessage(`{}`)})

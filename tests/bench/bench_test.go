@@ -87,10 +87,12 @@ func postgresFigures(b *testing.B, r *report, k *books, rec *recorder) float64 {
 	k.drive(b, "warm", warming, t.post)
 	bytes := databases(b, cluster)
 	before := spent(p.pid, server)
+	loaded := time.Now()
 	l := k.drive(b, "pg", *window, t.post)
 	used := spent(p.pid, server).since(before)
 	bytes = databases(b, cluster) - bytes
 	t.completed(b)
+	begun := t.begun(b, loaded)
 	cost := milliseconds(used.total()) / float64(l.flows)
 	r.shares = append(r.shares, share{"a flow on PostgreSQL", used, l.flows})
 
@@ -101,6 +103,8 @@ func postgresFigures(b *testing.B, r *report, k *books, rec *recorder) float64 {
 	r.against("flow_cpu_ms", cost, "ms", "ratio <= 0.15", other)
 	r.against("flows_per_s", float64(l.flows)/l.took.Seconds(), "1/s", ">= 500", rate)
 	r.plain("flow_bytes", float64(bytes)/float64(l.flows), "B", "<= 4096")
+	r.plain("begun_p50_ms", milliseconds(median(begun)), "ms", "<= 20")
+	r.plain("begun_p99_ms", milliseconds(begun[len(begun)*99/100]), "ms", "")
 
 	if asked("recovery") {
 		r.plain("recover_s", recovery(b, p, timed, rec).Seconds(), "s", "<= 5")

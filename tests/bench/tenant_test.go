@@ -212,18 +212,51 @@ func (t *tenant) completed(b *testing.B) int {
 // states counts the runs by their state.
 func (t *tenant) states(b *testing.B) map[string]int {
 	b.Helper()
-	states, after := map[string]int{}, ""
+	states := map[string]int{}
+	list(b, t, "runs", func(r struct{ State string }) { states[r.State]++ })
+	return states
+}
+
+// begun are the times from the receipt of each event since then to its run, which begins
+// at once: the API's transaction, the bell, and the relay.
+func (t *tenant) begun(b *testing.B, since time.Time) (took []time.Duration) {
+	b.Helper()
+	received := map[string]time.Time{}
+	list(b, t, "events", func(e struct {
+		ID         string
+		ReceivedAt time.Time `json:"received_at"`
+	}) {
+		if e.ReceivedAt.After(since) {
+			received[e.ID] = e.ReceivedAt
+		}
+	})
+	list(b, t, "runs", func(r struct {
+		Event     string
+		CreatedAt time.Time `json:"created_at"`
+	}) {
+		if at, ok := received[r.Event]; ok {
+			took = append(took, r.CreatedAt.Sub(at))
+		}
+	})
+	require.Len(b, took, len(received))
+	return took
+}
+
+// list reads all pages of a list.
+func list[T any](b *testing.B, t *tenant, what string, each func(T)) {
+	b.Helper()
+	after := ""
 	for {
 		var page struct {
-			Items []struct{ State string }
+			Items []T
 			Next  string
 		}
-		t.do(b, "GET", "/v1/runs?limit=200&after="+after, nil, &page)
-		for _, r := range page.Items {
-			states[r.State]++
+		t.do(b, "GET", "/v1/"+what+"?limit=200&after="+after, nil, &page)
+		for _, item := range page.Items {
+			each(item)
 		}
 		if after = page.Next; after == "" {
-			return states
+			return
 		}
 	}
 }
