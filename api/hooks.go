@@ -120,19 +120,18 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 		return nil, s.concealed(org, err, r)
 	}
 	defer release()
-	intake, err := opened.Door().Intake(ctx, id)
-	source := intake.Source
-	if err == nil && source.State == rowDeleted {
-		err = schema.Errorf(schema.CodeNotFound, "there is no such source")
-	}
+	intake, err := opened.Door().Intake(ctx, id, func(source store.Source) (how config.Source, err error) {
+		if source.State == rowDeleted {
+			return how, schema.Errorf(schema.CodeNotFound, "there is no such source")
+		}
+		err = opened.openJSON(place.Source(org, source.ID), source.ConfigSealed, &how)
+		return how, err
+	})
 	if err != nil {
 		return nil, s.concealed(org, err, r)
 	}
-	var how config.Source
-	if err := opened.openJSON(place.Source(org, source.ID), source.ConfigSealed, &how); err != nil {
-		return nil, err
-	}
-	message, err := verify.Verify(how, r)
+	source := intake.Source
+	message, err := verify.Verify(intake.Config, r)
 	if err != nil {
 		s.refusals.count(refusal{
 			organization: org, actor: actorUnknown, action: actionRefusedEvent, target: source.ID, namespace: source.Namespace,

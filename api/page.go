@@ -77,7 +77,7 @@ func (c *cell) sealPacked(at seal.Place, value any) ([]byte, error) {
 		return nil, err
 	}
 	defer clear(plain)
-	packed := pack.Pack(plain)
+	packed := pack.Quick(plain)
 	defer clear(packed)
 	return c.keys.Seal(at, packed), nil
 }

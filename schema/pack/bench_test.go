@@ -14,6 +14,12 @@ func BenchmarkPack(b *testing.B) {
 		b.ReportMetric(float64(len(packed)), "packed-B")
 		b.ReportMetric(float64(len(record)), "plain-B")
 	})
+	b.Run("quick", func(b *testing.B) {
+		for b.Loop() {
+			Quick([]byte(record))
+		}
+		b.ReportMetric(float64(len(Quick([]byte(record)))), "packed-B")
+	})
 	b.Run("unpack", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := Unpack(packed); err != nil {

@@ -1,11 +1,17 @@
 package store
 
-import "context"
+import (
+	"context"
+
+	"github.com/tenonhq/tenon/schema/config"
+)
 
 // Intake is what the webhook door needs to know of a message's source, read at
-// once: the source, its flow, and the digest of the flow's newest version.
+// once: the source, its flow, and the digest of the flow's newest version. Config is what
+// was opened of the source.
 type Intake struct {
 	Source Source
+	Config config.Source
 	Flow   Flow
 	Digest string
 }
@@ -24,11 +30,17 @@ func scanIntake(row scanner) (Intake, error) {
 }
 
 // Intake finds what is needed for a message to the source, of any namespace: the
-// webhook door knows no more than the id. Messages that come together share a
-// read, and the value: it must not be changed. Times are left out.
-func (d *Door) Intake(ctx context.Context, source string) (Intake, error) {
+// webhook door knows no more than the id. open opens the source's configuration. Messages
+// that come together share a read, and the value: it must not be changed, and is gone with
+// them. Times are left out.
+func (d *Door) Intake(ctx context.Context, source string, open func(Source) (config.Source, error)) (Intake, error) {
 	return d.intakes.get(ctx, source, func(ctx context.Context) (Intake, error) {
 		rows, err := d.s.Query(ctx, selectIntake, source)
-		return single("find the source", rows, err, scanIntake)
+		i, err := single("find the source", rows, err, scanIntake)
+		if err != nil {
+			return Intake{}, err
+		}
+		i.Config, err = open(i.Source)
+		return i, err
 	})
 }

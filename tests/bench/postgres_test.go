@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,9 +17,6 @@ import (
 
 	"github.com/tenonhq/tenon/schema/store/storetest"
 )
-
-// ackWindow is how long acknowledgements are counted, and plain inserts.
-const ackWindow = 4 * time.Second
 
 // postmaster is the process of the server, parent of all of its others.
 func postmaster(b *testing.B, c *storetest.Cluster) int {
@@ -94,23 +90,6 @@ func concurrently(b *testing.B, window time.Duration, do func(ctx context.Contex
 	return acked.Load(), float64(acked.Load()) / time.Since(began).Seconds()
 }
 
-// acks measures the door alone: the cell is stopped meanwhile, so that its
-// flows take no time from it. Every acknowledgement must be a row.
-func acks(b *testing.B, r *report, p *platform, c *storetest.Cluster, k *books) {
-	b.Helper()
-	t := p.tenant(b, k.target)
-	require.NoError(b, t.post(b.Context(), "wake")) // What is not awake cannot be stopped.
-	until(b, 30*time.Second, "the cell is awake", func() bool { return t.states(b)["completed"] == 1 })
-	require.NoError(b, syscall.Kill(p.cell(b, t.organization), syscall.SIGSTOP))
-	plain := inserts(b, c, "plain_events", orderBody("plain"))
-	for i := range int64(outstanding) {
-		require.NoError(b, t.post(b.Context(), "first-ack-"+itoa(i)))
-	}
-	n, rate := concurrently(b, ackWindow, func(ctx context.Context, i int64) error { return t.post(ctx, "ack-"+itoa(i)) })
-	require.Equal(b, n+outstanding+1, events(b, c, t.organization), "every acknowledged event is on disk")
-	r.against("acks_per_s", rate, "1/s", "ratio >= 0.5", plain)
-}
-
 // inserts is the database's own rate of single rows of the same payload, which
 // it commits in groups for concurrent sessions.
 func inserts(b *testing.B, c *storetest.Cluster, table string, payload []byte) float64 {
@@ -130,12 +109,4 @@ func inserts(b *testing.B, c *storetest.Cluster, table string, payload []byte) f
 	concurrently(b, ackWindow/4, one) // connects
 	_, rate := concurrently(b, ackWindow, one)
 	return rate
-}
-
-func events(b *testing.B, c *storetest.Cluster, organization string) (n int64) {
-	b.Helper()
-	db := open(b, c, "tenon_"+strings.TrimPrefix(organization, "org_"))
-	require.NoError(b, db.QueryRowContext(b.Context(), "SELECT count(*) FROM door.events").Scan(&n))
-	require.NoError(b, db.Close())
-	return n
 }

@@ -174,15 +174,26 @@ func (t *tenant) connect(b *testing.B, to target) {
 
 // post sends one signed event; anything but an acknowledgement is an error.
 func (t *tenant) post(_ context.Context, order string) error {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	if err := t.sign(req, order); err != nil {
+		return err
+	}
+	if err := t.door.Do(req, resp); err != nil {
+		return err
+	}
+	return acknowledged(resp)
+}
+
+// sign makes the request that sends an order.
+func (t *tenant) sign(req *fasthttp.Request, order string) error {
 	body := orderBody(order)
 	now := time.Now()
 	signature, err := t.signer.Sign(order, now, body)
 	if err != nil {
 		return err
 	}
-	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(req)
-	defer fasthttp.ReleaseResponse(resp)
 	req.Header.SetMethod(http.MethodPost)
 	req.SetRequestURI("http://" + t.door.Addr + t.hook)
 	req.Header.SetContentType("application/json")
@@ -190,9 +201,10 @@ func (t *tenant) post(_ context.Context, order string) error {
 	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	req.Header.Set("Webhook-Signature", signature)
 	req.SetBodyRaw(body)
-	if err := t.door.Do(req, resp); err != nil {
-		return err
-	}
+	return nil
+}
+
+func acknowledged(resp *fasthttp.Response) error {
 	if resp.StatusCode() != http.StatusAccepted {
 		return fmt.Errorf("the event was answered %d: %s", resp.StatusCode(), resp.Body())
 	}

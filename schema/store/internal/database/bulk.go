@@ -1,6 +1,7 @@
 package database
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/lib/pq"
@@ -38,16 +39,27 @@ type Bulk struct {
 func NewBulk(table, conflict string, columns ...Column) *Bulk {
 	names := make([]string, len(columns))
 	marks := make([]string, len(columns))
-	arrays := make([]string, len(columns))
+	values := make([]string, len(columns))
+	var arrays, fields []string
 	for i, c := range columns {
-		names[i], marks[i], arrays[i] = c.Name, "?", "?::"+string(c.Type)+"[]"
+		names[i], marks[i] = c.Name, "?"
+		field := "v" + strconv.Itoa(i)
+		if c.Type == Bytes {
+			// An array of them would be read four times, letter by letter.
+			values[i] = "substring(?::bytea, " + field + "a, " + field + "n)"
+			arrays, fields = append(arrays, "?::int[]", "?::int[]"), append(fields, field+"a", field+"n")
+			continue
+		}
+		values[i], arrays, fields = field, append(arrays, "?::"+string(c.Type)+"[]"), append(fields, field)
 	}
 	head := "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") "
 	if conflict != "" {
 		conflict = " " + conflict
 	}
 	// Rows come out of unnest in the arrays' order, and sequence numbers are given in it.
-	many := head + "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")" + conflict
+	// What follows ON would be taken for a join's condition without WHERE.
+	many := head + "SELECT " + strings.Join(values, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(fields, ", ") +
+		") WHERE true" + conflict
 	return &Bulk{
 		columns: columns,
 		one:     head + "VALUES (" + strings.Join(marks, ", ") + ")" + conflict,
@@ -116,21 +128,39 @@ func (b *Bulk) Returning(t *Tx, rows [][]any, returning string, each func(int64,
 	return nil
 }
 
+// arrays are the arguments for many rows: the bytes of each column, one after the other,
+// then its other columns, and of those bytes where each begins, from 1, and how many it has.
 func (b *Bulk) arrays(rows [][]any) []any {
-	out := make([]any, len(b.columns))
+	bytes := make([]any, 0, len(b.columns))
+	arrays := make([]any, 0, 2*len(b.columns))
 	for i, c := range b.columns {
 		switch c.Type {
 		case Text:
-			out[i] = pq.StringArray(column[string](rows, i))
+			arrays = append(arrays, pq.StringArray(column[string](rows, i)))
 		case Bytes:
-			out[i] = pq.ByteaArray(column[[]byte](rows, i))
+			all, at, lengths := joined(column[[]byte](rows, i))
+			bytes, arrays = append(bytes, all), append(arrays, at, lengths)
 		case Int:
-			out[i] = pq.Int64Array(column[int64](rows, i))
+			arrays = append(arrays, pq.Int64Array(column[int64](rows, i)))
 		case Bool:
-			out[i] = pq.BoolArray(column[bool](rows, i))
+			arrays = append(arrays, pq.BoolArray(column[bool](rows, i)))
 		}
 	}
-	return out
+	return append(bytes, arrays...)
+}
+
+func joined(values [][]byte) (all []byte, at, lengths pq.Int64Array) {
+	at, lengths = make(pq.Int64Array, len(values)), make(pq.Int64Array, len(values))
+	total := 0
+	for i, v := range values {
+		at[i], lengths[i] = int64(total)+1, int64(len(v))
+		total += len(v)
+	}
+	all = make([]byte, 0, total)
+	for _, v := range values {
+		all = append(all, v...)
+	}
+	return all, at, lengths
 }
 
 func column[T any](rows [][]any, i int) []T {

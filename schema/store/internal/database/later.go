@@ -98,7 +98,8 @@ func literals(args []any) (text string, ok bool) {
 	case weight(args) > maxLater:
 		return "", false
 	}
-	out := make([]string, len(args))
+	var out strings.Builder
+	out.Grow(weight(args) + 16*len(args))
 	for i, a := range args {
 		if v, is := a.(driver.Valuer); is {
 			var err error
@@ -106,23 +107,32 @@ func literals(args []any) (text string, ok bool) {
 				return "", false
 			}
 		}
+		if i == 0 {
+			out.WriteByte('(')
+		} else {
+			out.WriteByte(',')
+		}
 		switch v := a.(type) {
 		case int64:
-			out[i] = strconv.FormatInt(v, 10)
+			out.WriteString(strconv.FormatInt(v, 10))
 		case bool:
-			out[i] = strconv.FormatBool(v)
+			out.WriteString(strconv.FormatBool(v))
 		case []byte:
-			out[i] = pq.QuoteLiteral(`\x` + hex.EncodeToString(v))
+			out.WriteString(` E'\\x`)
+			// A builder's writes do not fail.
+			_, _ = hex.NewEncoder(&out).Write(v)
+			out.WriteByte('\'')
 		case string:
 			if strings.ContainsRune(v, 0) {
 				return "", false // It would end the message.
 			}
-			out[i] = pq.QuoteLiteral(v)
+			out.WriteString(pq.QuoteLiteral(v))
 		default:
 			return "", false
 		}
 	}
-	return "(" + strings.Join(out, ",") + ")", true
+	out.WriteByte(')')
+	return out.String(), true
 }
 
 // weight is about how many bytes the arguments take as text.
