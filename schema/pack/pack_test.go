@@ -50,7 +50,7 @@ func TestQuickStays(t *testing.T) {
 	require.NoError(t, err)
 	plain, err := Unpack(kept)
 	require.NoError(t, err)
-	require.Equal(t, event, string(plain))
+	require.True(t, bytes.Equal([]byte(event), plain))
 }
 
 // quickOnce is event.

@@ -234,18 +234,20 @@ func (t *tenant) states(b *testing.B) map[string]int {
 func (t *tenant) begun(b *testing.B, since time.Time) (took []time.Duration) {
 	b.Helper()
 	received := map[string]time.Time{}
-	list(b, t, "events", func(e struct {
+	type event struct {
 		ID         string
 		ReceivedAt time.Time `json:"received_at"`
-	}) {
+	}
+	type run struct {
+		Event     string
+		CreatedAt time.Time `json:"created_at"`
+	}
+	list(b, t, "events", func(e event) {
 		if e.ReceivedAt.After(since) {
 			received[e.ID] = e.ReceivedAt
 		}
 	})
-	list(b, t, "runs", func(r struct {
-		Event     string
-		CreatedAt time.Time `json:"created_at"`
-	}) {
+	list(b, t, "runs", func(r run) {
 		if at, ok := received[r.Event]; ok {
 			took = append(took, r.CreatedAt.Sub(at))
 		}
