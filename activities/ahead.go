@@ -23,7 +23,7 @@ func (e *Executor) Ahead(ctx context.Context, req task.StepRequest) (over bool, 
 			return first, err
 		}
 		if over, err = e.conclude(ctx, req, len(first.Following), last); over {
-			e.ended(run)
+			e.ended(req.Owner)
 		}
 		return first, err
 	})
@@ -41,25 +41,25 @@ func (e *Executor) asked(run string) bool {
 	return ok && st.asked
 }
 
-// asking notes that the carrier of a run asks, and tells whether the run has ended before.
-func (e *Executor) asking(run string) (over bool) {
+// asking notes that the carrier of a run asks, and tells whether that is over for it.
+func (e *Executor) asking(o task.Owner) (over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if st, ok := e.runs[run]; ok {
+	if st, ok := e.runs[o.Run]; ok {
 		st.asked = true
 	}
-	_, over = e.over[run]
-	delete(e.over, run)
+	_, over = e.over[o]
+	delete(e.over, o)
 	return over
 }
 
-// ended notes that a run has ended before its carrier asked, which then needs not be looked
-// up. Carriers that are lost never ask.
-func (e *Executor) ended(run string) {
+// ended notes that a run was over for its carrier before that asked, which then needs not
+// be looked up. Carriers that are lost never ask.
+func (e *Executor) ended(o task.Owner) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.over) == maxOver {
 		clear(e.over)
 	}
-	e.over[run] = struct{}{}
+	e.over[o] = struct{}{}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/tenonhq/tenon/schema/flow"
 	"github.com/tenonhq/tenon/schema/seal"
 	"github.com/tenonhq/tenon/schema/store"
+	"github.com/tenonhq/tenon/schema/task"
 )
 
 // Evaluator evaluates expressions outside this process.
@@ -78,8 +79,8 @@ type Executor struct {
 	// puts are, by run and step, when a call was put off first: a new carrier of the
 	// run does not begin the patience of its steps anew.
 	puts map[string]map[string]time.Time
-	// over are runs that have ended before their carriers asked.
-	over map[string]struct{}
+	// over are runs that were over for their carriers before those asked.
+	over map[task.Owner]struct{}
 	// sights are of effects that this process has read as begun.
 	sights map[string]sight
 
@@ -97,7 +98,7 @@ func New(cfg Config) *Executor {
 		keys:   keyring.New(cfg.Organization, cfg.Private, cfg.Data),
 		runs:   make(map[string]*runState),
 		puts:   make(map[string]map[string]time.Time),
-		over:   make(map[string]struct{}),
+		over:   make(map[task.Owner]struct{}),
 		sights: make(map[string]sight),
 		pauses: pauses{seen: make(map[string]time.Time)},
 		now:    func() time.Time { return time.Now().UTC() },

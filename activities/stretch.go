@@ -14,7 +14,7 @@ import (
 // before they are told, with the end of the run when that comes next; the outcome
 // of an effect does not wait for another call.
 func (e *Executor) stretch(ctx context.Context, req task.StepRequest) (task.StepResult, error) {
-	if e.asking(req.Owner.Run) {
+	if e.asking(req.Owner) {
 		return task.StepResult{Stopped: true}, nil
 	}
 	alone := len(req.Following) == 0 && !req.Finishes

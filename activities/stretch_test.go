@@ -224,7 +224,7 @@ func TestAheadOfACarrierThatIsWanted(t *testing.T) {
 		require.EqualValues(r, 2, r.book.Stats().Creations)
 
 		for i := range maxOver + 1 {
-			p.Executor.ended(strconv.Itoa(i))
+			p.Executor.ended(task.Owner{Run: strconv.Itoa(i)})
 		}
 		require.Len(r, p.over, 1)
 	})

@@ -12,9 +12,13 @@ import (
 	"github.com/tenonhq/tenon/workflows"
 )
 
-// headStart is how much later the engine is told of a carrier, at most, whose runs are
-// worked on before: what it does then takes a processor that they need.
+// headStart is how much later the engine is told of a carrier that takes no more runs, at
+// most, while they are worked on: what it does then takes a processor that they need.
 const headStart = 25 * time.Millisecond
+
+// aheadPatience bounds what is done before a carrier asks; a step of it takes no longer
+// than [task.LocalPatience].
+const aheadPatience = 4 * task.LocalPatience
 
 // beginning is what was begun with runs whose rows are being committed.
 type beginning struct {
@@ -67,10 +71,15 @@ func (r *relay) beginEarly(ctx context.Context, runs []store.Run, events []store
 	return b
 }
 
-// abandon forgets runs whose rows could not be committed: their events are taken again.
+// abandon forgets runs whose rows could not be committed: their events are taken again. If
+// they were committed all the same, the carrier that they were to join knows nothing of
+// them, and they get another.
 func (r *relay) abandon(b *beginning) {
 	for _, run := range b.runs {
 		r.executor.Abandon(run.ID)
+		if r.filling != nil && r.filling.id == run.Carrier {
+			r.again(run.ID)
+		}
 	}
 	r.mu.Lock()
 	for _, run := range b.runs {
@@ -95,13 +104,17 @@ func (r *relay) ahead(ctx context.Context, c carrier) begun {
 	if r.filling != nil && r.filling.id == c.id {
 		out.working = r.filling.working
 	}
+	// What is under way when the relay stops comes to its end, as a step does.
+	ctx = context.WithoutCancel(ctx)
 	for _, req := range requests {
 		out.ends = out.ends && req.Finishes
 		out.working.Add(1)
 		r.aheads.Go(func() {
 			defer out.working.Done()
+			ctx, cancel := context.WithTimeout(ctx, aheadPatience)
+			defer cancel()
 			over, err := r.executor.Ahead(ctx, req)
-			if err != nil && ctx.Err() == nil {
+			if err != nil {
 				r.logger.DebugContext(ctx, "a step was not performed before its carrier asked for it", "run", req.Owner.Run, "error", err)
 			}
 			if !over {
@@ -114,8 +127,8 @@ func (r *relay) ahead(ctx context.Context, c carrier) begun {
 }
 
 // hand has the engine told of carriers whose runs are committed, when the work on them
-// is done, or soon. It returns those that it is to be told of at once.
-func (r *relay) hand(ctx context.Context, carriers []begun) (now []carrier) {
+// is done, or soon.
+func (r *relay) hand(ctx context.Context, carriers []begun) {
 	for _, c := range carriers {
 		if r.filling != nil && r.filling.id == c.id {
 			r.filling.members = append(r.filling.members, c.members...)
@@ -125,20 +138,22 @@ func (r *relay) hand(ctx context.Context, carriers []begun) (now []carrier) {
 			}
 			continue
 		}
-		if c.working == nil {
-			now = append(now, c.carrier)
+		if r.fill(ctx, &c) {
+			r.keep(c.carrier) // Until it is started: it is not the engine that lost it.
 			continue
 		}
-		open := r.fill(&c)
-		r.keep(c.carrier) // Until it is started: it is not the engine that lost it.
-		if !open {
-			r.aheads.Go(func() { r.head(ctx, c.carrier, c.working) })
-		}
+		r.announce(ctx, c.carrier, c.working)
 	}
 	if r.wanted() {
 		r.close(ctx)
 	}
-	return now
+}
+
+// announce has the engine told of a carrier when the work on its runs is done, or soon; at
+// once, without such work.
+func (r *relay) announce(ctx context.Context, c carrier, w *working) {
+	r.keep(c)
+	r.aheads.Go(func() { r.head(ctx, c, w) })
 }
 
 // starts tells the engine of carriers, which the relay does not wait for.
@@ -150,7 +165,11 @@ func (r *relay) starts(ctx context.Context) {
 		case c := <-r.headed:
 			r.startHeaded(ctx, c)
 		case <-r.retry:
-			r.startAll(ctx, r.waitingForStart())
+			if left := r.waitingForStart(); len(left) > 0 {
+				r.startAll(ctx, left)
+			} else {
+				r.down.Store(false)
+			}
 		}
 	}
 }
@@ -191,18 +210,20 @@ func (r *relay) firsts(c carrier) []task.StepRequest {
 }
 
 // head has a carrier started when the work is done, or the head start is over.
-func (r *relay) head(ctx context.Context, c carrier, working *working) {
-	done := make(chan struct{})
-	go func() {
-		working.Wait()
-		close(done)
-	}()
-	late := time.NewTimer(headStart)
-	defer late.Stop()
-	select {
-	case <-done:
-	case <-late.C:
-	case <-ctx.Done():
+func (r *relay) head(ctx context.Context, c carrier, w *working) {
+	if w != nil {
+		done := make(chan struct{})
+		go func() {
+			w.Wait()
+			close(done)
+		}()
+		late := time.NewTimer(headStart)
+		defer late.Stop()
+		select {
+		case <-done:
+		case <-late.C:
+		case <-ctx.Done():
+		}
 	}
 	select {
 	case r.headed <- c:

@@ -33,11 +33,12 @@ const (
 
 var runsAttribute = temporal.NewSearchAttributeKeyKeywordList(task.RunsAttribute)
 
-// carrier is a workflow with its members, exactly as they are committed.
+// carrier is a workflow with its members, as they are committed; of those some may have
+// been refused.
 type carrier struct {
 	id      string
 	members []store.Run
-	// recall says that the members were worked on before.
+	// recall says that the members were worked on before, for another carrier.
 	recall bool
 	// open: more members may join.
 	open bool
@@ -120,7 +121,9 @@ func (r *relay) startAll(ctx context.Context, carriers []carrier) {
 		})
 	}
 	wg.Wait()
-	r.down.Store(away != nil)
+	if r.down.Swap(away != nil) && away == nil {
+		r.ring()
+	}
 	r.troubles.about(ctx, "start carriers", away)
 }
 
@@ -160,7 +163,8 @@ func (r *relay) keep(c carrier) {
 
 func (r *relay) started(c carrier) {
 	r.mu.Lock()
-	behind := len(r.unstarted) >= mostUnstarted
+	_, was := r.unstarted[c.id]
+	behind := was && len(r.unstarted) == mostUnstarted
 	delete(r.unstarted, c.id)
 	r.mu.Unlock()
 	if behind {

@@ -31,11 +31,12 @@ func (r *relay) full() <-chan time.Time {
 }
 
 // fill leaves the carrier open for more runs, unless it can take none, or is needed for what
-// is not done before it asks.
-func (r *relay) fill(c *begun) bool {
+// is not done before it asks. One that was open takes no more.
+func (r *relay) fill(ctx context.Context, c *begun) bool {
 	if !c.ends || len(c.members) >= carrierSize || !joins(c.members[0]) {
 		return false
 	}
+	r.close(ctx)
 	c.open = true
 	r.filling = &filling{carrier: c.carrier, working: c.working, over: time.NewTimer(fillFor)}
 	return true
@@ -81,7 +82,6 @@ func (r *relay) close(ctx context.Context) {
 		r.filling = nil
 		c.over.Stop()
 		c.open = false
-		r.keep(c.carrier)
-		r.aheads.Go(func() { r.head(ctx, c.carrier, c.working) })
+		r.announce(ctx, c.carrier, c.working)
 	}
 }

@@ -17,6 +17,9 @@ import (
 func (b *bench) comes(t *testing.T, n int) {
 	t.Helper()
 	b.named(t, "busy", n)
+	if b.filling != nil {
+		b.filling.working.left.Store(false) // Its runs were slow, perhaps: nobody evaluates.
+	}
 	_, err := b.takeEvents(t.Context())
 	require.NoError(t, err)
 }
@@ -78,6 +81,22 @@ func TestCarriersAreFilled(t *testing.T) {
 	require.NotEqual(t, last, b.filling.id, "nobody joins a carrier that the engine is being told of")
 }
 
+// TestACarrierThatIsNotFull: a run that nobody can work on leaves its place in a carrier
+// empty; the carrier of those beside it is told of all the same, when another takes its place.
+func TestACarrierThatIsNotFull(t *testing.T) {
+	b := newBench(t)
+	b.shares.capacity = 1024
+	b.named(t, "busy", 10)
+	b.event(t, document, []byte("noise"))
+	b.comes(t, 7)
+	c := <-b.headed
+	require.Len(t, c.members, carrierSize-1)
+	require.NotEqual(t, c.id, b.filling.id)
+	require.Len(t, b.filling.members, 2)
+	require.Len(t, b.untold(), 2)
+	require.Equal(t, []carrier{c}, b.waitingForStart())
+}
+
 // TestNobodyWaitsForOthersToCome: a carrier that one of its runs needs, or whose runs have
 // all ended, is left open no longer.
 func TestNobodyWaitsForOthersToCome(t *testing.T) {
@@ -118,7 +137,7 @@ func (f failingEvaluator) Eval(ctx context.Context, _ evaluate.Batch) (evaluate.
 }
 
 // TestRunsThatCannotJoin: of runs whose rows cannot be committed the carrier that they
-// were to join knows nothing.
+// were to join knows nothing; if they were all the same, they get another.
 func TestRunsThatCannotJoin(t *testing.T) {
 	b := newBench(t)
 	require.NoError(t, b.cell.Work().Own(t.Context(), 1))
@@ -131,6 +150,7 @@ func TestRunsThatCannotJoin(t *testing.T) {
 	require.Len(t, b.filling.members, 2)
 	require.Len(t, b.untold()[0].members, 2)
 	require.Equal(t, 2, b.openCount())
+	require.Len(t, b.takeLost(), 1)
 }
 
 // TestAnEngineThatIsSlow: no more is taken from the inbox than may wait for the engine;

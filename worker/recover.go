@@ -77,6 +77,9 @@ func (r *relay) recover(ctx context.Context) error {
 
 // takeUp takes over some of the runs that the process before left.
 func (r *relay) takeUp(ctx context.Context) {
+	if r.behind() {
+		return
+	}
 	some := r.left[:min(takeUpAtOnce, len(r.left))]
 	r.left = r.left[len(some):]
 	r.takeOver(ctx, some)
@@ -244,7 +247,9 @@ func (r *relay) takeOver(ctx context.Context, runs []store.Run) {
 	}
 	wg.Wait()
 	r.follow(ready)
-	r.startAll(ctx, carriersOf(ready, true))
+	for _, c := range carriersOf(ready, true) {
+		r.announce(ctx, c, nil)
+	}
 }
 
 // again asks for runs to be taken over by new carriers, at the next sweep.

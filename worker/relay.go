@@ -56,8 +56,9 @@ type relay struct {
 	aheads sync.WaitGroup
 	headed chan carrier
 	retry  chan struct{}
-	// rest, stills and cursors are the relay's goroutine's alone, and so is left: the
-	// runs of the process before that are still to be taken up. cursors are those, by
+	// rest, stills and cursors are the relay's goroutine's alone, and so are filling, the
+	// carrier that new runs join, or nil, and left: the runs of the process before that are
+	// still to be taken up. cursors are those, by
 	// name, that are known to be where the relay, which alone moves them, has read or
 	// committed them.
 	rest    rest
@@ -65,7 +66,6 @@ type relay struct {
 	stills  map[string]still
 	stilled time.Time
 	left    []store.Run
-	// filling is the carrier that new runs join; nil for none.
 	filling *filling
 
 	mu     sync.Mutex
@@ -177,7 +177,7 @@ func (r *relay) pass(ctx context.Context) (more bool) {
 	more = r.troubles.about(ctx, "take events from the inbox", err) && more
 	r.troubles.about(ctx, "apply commands", r.applyCommands(ctx))
 	r.troubles.about(ctx, "start the runs that waited", r.startWaiting(ctx))
-	return more || len(r.left) > 0
+	return more || len(r.left) > 0 && !r.behind()
 }
 
 func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
@@ -237,7 +237,7 @@ func (r *relay) takeEvents(ctx context.Context) (more bool, err error) {
 	for _, f := range begun.failed {
 		r.refuse(ctx, f.run, f.cause)
 	}
-	r.startAll(ctx, r.hand(ctx, begun.carriers))
+	r.hand(ctx, begun.carriers)
 	return more && !r.down.Load(), nil
 }
 

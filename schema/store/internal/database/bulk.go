@@ -25,7 +25,8 @@ type Column struct {
 }
 
 // Bulk inserts many rows: on PostgreSQL with one prepared statement and one
-// array for each column, so that it costs one round trip however many there
+// array for each column (bytes are one value, and arrays of where each begins and how
+// many it has), so that it costs one round trip however many there
 // are; on SQLite with one prepared statement a row.
 type Bulk struct {
 	columns []Column
@@ -57,9 +58,8 @@ func NewBulk(table, conflict string, columns ...Column) *Bulk {
 		conflict = " " + conflict
 	}
 	// Rows come out of unnest in the arrays' order, and sequence numbers are given in it.
-	// What follows ON would be taken for a join's condition without WHERE.
 	many := head + "SELECT " + strings.Join(values, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(fields, ", ") +
-		") WHERE true" + conflict
+		")" + conflict
 	return &Bulk{
 		columns: columns,
 		one:     head + "VALUES (" + strings.Join(marks, ", ") + ")" + conflict,
