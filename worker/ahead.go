@@ -16,9 +16,9 @@ import (
 // most, while they are worked on: what it does then takes a processor that they need.
 const headStart = 25 * time.Millisecond
 
-// aheadPatience bounds what is done before a carrier asks; a step of it takes no longer
-// than [task.LocalPatience].
-const aheadPatience = 4 * task.LocalPatience
+// aheadPatience bounds what is done before a carrier asks: its steps take no longer than
+// [task.LocalPatience], and nor does the end of the run.
+const aheadPatience = 2 * task.LocalPatience
 
 // beginning is what was begun with runs whose rows are being committed.
 type beginning struct {
@@ -138,11 +138,9 @@ func (r *relay) hand(ctx context.Context, carriers []begun) {
 			}
 			continue
 		}
-		if r.fill(ctx, &c) {
-			r.keep(c.carrier) // Until it is started: it is not the engine that lost it.
-			continue
+		if !r.fill(ctx, c) {
+			r.announce(ctx, c.carrier, c.working)
 		}
-		r.announce(ctx, c.carrier, c.working)
 	}
 	if r.wanted() {
 		r.close(ctx)

@@ -28,10 +28,7 @@ const (
 // alerted tells that there is an alert to send.
 func (r *relay) alerted() {
 	r.telling.Store(true)
-	select {
-	case r.raised <- struct{}{}:
-	default:
-	}
+	signal(r.raised)
 }
 
 // tellAlerts sends alerts until the context ends: those of the process before,

@@ -26,6 +26,8 @@ const (
 	// startPatience bounds one request to the engine, so that an engine that is
 	// away holds the relay up no longer.
 	startPatience = 5 * time.Second
+	// lastWord bounds those of a relay that stops.
+	lastWord = time.Second
 	// mostUnstarted bounds the carriers that the engine was not told of yet: their runs
 	// may come to their ends faster than it takes them.
 	mostUnstarted = 4 * startsAtOnce
@@ -155,6 +157,7 @@ func (r *relay) start(ctx context.Context, c carrier) error {
 	return nil
 }
 
+// keep notes a carrier until it is started: it is not the engine that lost it.
 func (r *relay) keep(c carrier) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

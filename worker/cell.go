@@ -234,10 +234,7 @@ func listen(line *Line, r *relay, custody *rotation, bearer *atomic.Value, sleep
 		case n.Bell:
 			r.ring()
 		case n.Sleep:
-			select {
-			case sleep <- struct{}{}:
-			default: // It was let already.
-			}
+			signal(sleep)
 		}
 	}
 }

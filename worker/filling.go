@@ -32,13 +32,14 @@ func (r *relay) full() <-chan time.Time {
 
 // fill leaves the carrier open for more runs, unless it can take none, or is needed for what
 // is not done before it asks. One that was open takes no more.
-func (r *relay) fill(ctx context.Context, c *begun) bool {
+func (r *relay) fill(ctx context.Context, c begun) bool {
 	if !c.ends || len(c.members) >= carrierSize || !joins(c.members[0]) {
 		return false
 	}
 	r.close(ctx)
 	c.open = true
 	r.filling = &filling{carrier: c.carrier, working: c.working, over: time.NewTimer(fillFor)}
+	r.keep(c.carrier)
 	return true
 }
 

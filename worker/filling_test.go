@@ -1,13 +1,11 @@
 package worker
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenonhq/tenon/activities"
-	"github.com/tenonhq/tenon/activities/evaluate"
 	"github.com/tenonhq/tenon/schema"
 	"github.com/tenonhq/tenon/schema/store"
 	"github.com/tenonhq/tenon/schema/store/storetest"
@@ -115,7 +113,7 @@ func TestNobodyWaitsForOthersToCome(t *testing.T) {
 		b := newBench(t)
 		on := make(chan struct{})
 		cfg := b.executorConfig()
-		cfg.Evaluator = failingEvaluator{on}
+		cfg.Evaluator = busyEvaluator{on}
 		b.executor = activities.New(cfg)
 		b.comes(t, 2)
 		require.False(t, b.wanted())
@@ -123,17 +121,6 @@ func TestNobodyWaitsForOthersToCome(t *testing.T) {
 		<-b.loose
 		require.True(t, b.wanted())
 	})
-}
-
-// failingEvaluator answers nobody once on is closed.
-type failingEvaluator struct{ on chan struct{} }
-
-func (f failingEvaluator) Eval(ctx context.Context, _ evaluate.Batch) (evaluate.Result, error) {
-	select {
-	case <-f.on:
-	case <-ctx.Done():
-	}
-	return evaluate.Result{}, schema.Errorf(schema.CodeUnavailable, "no evaluator is free")
 }
 
 // TestRunsThatCannotJoin: of runs whose rows cannot be committed the carrier that they

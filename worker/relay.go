@@ -90,17 +90,15 @@ func newRelay(organization string, cell *store.Cell, data seal.DataKeys, engine 
 }
 
 // ring wakes the relay; it never blocks.
-func (r *relay) ring() {
-	select {
-	case r.bell <- struct{}{}:
-	default:
-	}
-}
+func (r *relay) ring() { signal(r.bell) }
 
 // loosen has the relay look whether the carrier that is being filled is wanted.
-func (r *relay) loosen() {
+func (r *relay) loosen() { signal(r.loose) }
+
+// signal leaves one word in the channel, unless one is there that was not heard yet.
+func signal(c chan<- struct{}) {
 	select {
-	case r.loose <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -151,7 +149,11 @@ func (r *relay) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
 	defer cancel()
 	r.flush(ctx)
-	r.startAll(ctx, r.waitingForStart()) // The engine is to know of runs that have ended, too.
+	// The engine is to know of runs that have ended, too; the live steps of others need
+	// what time there is to drain.
+	last, done := context.WithTimeout(ctx, lastWord)
+	defer done()
+	r.startAll(last, r.waitingForStart())
 }
 
 // sweep tries again what did not succeed before.
@@ -159,10 +161,7 @@ func (r *relay) sweep(ctx context.Context) {
 	r.mu.Lock()
 	r.shares.stir() // A limit may have been raised.
 	r.mu.Unlock()
-	select {
-	case r.retry <- struct{}{}:
-	default:
-	}
+	signal(r.retry)
 	if lost := r.takeLost(); len(lost) > 0 {
 		r.takeOver(ctx, lost)
 	}

@@ -72,11 +72,14 @@ func (b *bench) executorConfig() activities.Config {
 	}
 }
 
-// busyEvaluator answers nobody.
-type busyEvaluator struct{}
+// busyEvaluator answers nobody, and has nobody wait once on is closed.
+type busyEvaluator struct{ on chan struct{} }
 
-func (busyEvaluator) Eval(ctx context.Context, _ evaluate.Batch) (evaluate.Result, error) {
-	<-ctx.Done()
+func (e busyEvaluator) Eval(ctx context.Context, _ evaluate.Batch) (evaluate.Result, error) {
+	select {
+	case <-e.on:
+	case <-ctx.Done():
+	}
 	return evaluate.Result{}, schema.Errorf(schema.CodeUnavailable, "no evaluator is free")
 }
 
