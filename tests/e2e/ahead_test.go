@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/tenonhq/tenon/examples/bookkeeper/ledger"
 )
@@ -30,15 +29,7 @@ func TestACellDoesNotWaitForTheEngine(t *testing.T) {
 			s.reach(t, 20*time.Second, "completed", 2)
 			require.NoError(t, syscall.Kill(engine, syscall.SIGCONT))
 			s.bills(t, "before", "meanwhile")
-			engineView := p.operator(t, s.org)
-			for _, run := range s.runs(t) {
-				eventually(t, time.Minute, "the engine lists its carrier", func() bool {
-					list, err := engineView.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-						Query: "TenonRuns = '" + run.ID + "' AND ExecutionStatus = 'Completed'",
-					})
-					return err == nil && len(list.GetExecutions()) == 1
-				})
-			}
+			s.told(t)
 		})
 	}
 }

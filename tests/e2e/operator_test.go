@@ -37,6 +37,21 @@ func (p *platform) operator(t *testing.T, organization string) client.Client {
 	return c
 }
 
+// told waits until the engine lists the carrier of each of the shop's runs as completed: a
+// run may have ended before the engine is told of it.
+func (s *shop) told(t *testing.T) {
+	t.Helper()
+	c := s.p.operator(t, s.org)
+	for _, run := range s.runs(t) {
+		eventually(t, 20*time.Second, "the engine lists the run's carrier", func() bool {
+			list, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+				Query: "TenonRuns = '" + run.ID + "' AND ExecutionStatus = 'Completed'",
+			})
+			return err == nil && len(list.GetExecutions()) == 1
+		})
+	}
+}
+
 // carriers counts the organization's workflows, running or not.
 func (p *platform) carriers(t *testing.T, organization string) int {
 	t.Helper()

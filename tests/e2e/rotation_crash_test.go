@@ -34,6 +34,7 @@ func TestCrashPointsOfRotations(t *testing.T) {
 			d.watch(t, "tenon-cell", s.org)
 			s.accepted(t, "now", "before")
 			s.reach(t, 30*time.Second, "completed", 1)
+			s.told(t) // The rotation has to wait for its history.
 			seen := p.processes(t)
 			p.kill() // For the cell's process to find its orders.
 			p.gone(t, seen)
