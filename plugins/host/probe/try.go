@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -124,8 +125,7 @@ func into(pid int) []string {
 			break
 		}
 	}
-	// Seized, a process goes on as if nothing was; the tracer's end frees it.
-	if _, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0); e == 0 {
+	if seizes(pid) {
 		out = append(out, "ptrace")
 	}
 	buf := make([]byte, 1)
@@ -144,6 +144,25 @@ func into(pid int) []string {
 		_ = unix.Close(handle)
 	}
 	return out
+}
+
+// seizes traces the process, from a thread that ends with it: seized, a process
+// goes on as if nothing was until it gets a signal, as Go's runtime sends them, and
+// then stands still until its tracer answers or ends.
+func seizes(pid int) bool {
+	seized := make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			// The main thread does not end. While it is held, the next is another.
+			seized <- seizes(pid)
+			runtime.UnlockOSThread()
+			return
+		}
+		_, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0)
+		seized <- e == 0
+	}()
+	return <-seized
 }
 
 func capabilities() map[string]string {
