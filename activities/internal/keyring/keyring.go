@@ -50,6 +50,13 @@ func newPairs(private []seal.PrivateKey) *pairs {
 	return p
 }
 
+// forget overwrites what was derived from the pairs.
+func (p *pairs) forget() {
+	for _, k := range p.private {
+		k.boxes.forget()
+	}
+}
+
 // Opened is a credential for the moment of a call.
 type Opened struct {
 	Use    seal.Use

@@ -174,6 +174,9 @@ func refused(t *testing.T, k *keyring.Keyring, outer []byte) {
 func TestFlippedAndTruncated(t *testing.T) {
 	c := newCell(t, org, 1)
 	outer := c.stored(t, credential(org, con, 3), con, 3)
+	// What was opened before opens nothing else.
+	_, err := c.keyring.Open(outer, con, 3)
+	require.NoError(t, err)
 	for i := range len(outer) * 8 {
 		flipped := bytes.Clone(outer)
 		flipped[i/8] ^= 1 << (i % 8)

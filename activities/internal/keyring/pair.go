@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"crypto/ecdh"
+	"sync"
 
 	"golang.org/x/crypto/blake2b"
 	"golang.org/x/crypto/nacl/secretbox"
@@ -17,6 +18,8 @@ type pair struct {
 	// X25519 key costs as much as opening a box does, and leaves a copy each time. It
 	// is a function so that package fmt, which follows pointers, finds no key.
 	shared func(*ecdh.PublicKey) ([]byte, error)
+	// boxes are the keys of boxes opened before.
+	boxes *boxKeys
 }
 
 func newPair(k seal.PrivateKey) pair {
@@ -24,7 +27,62 @@ func newPair(k seal.PrivateKey) pair {
 	if err != nil {
 		panic("keyring: 32 bytes are no private key: " + err.Error())
 	}
-	return pair{PrivateKey: k, shared: scalar.ECDH}
+	return pair{PrivateKey: k, shared: scalar.ECDH, boxes: newBoxKeys()}
+}
+
+// mostBoxes is how many boxes' keys are kept: 64 KiB with their ephemeral keys.
+const mostBoxes = 1024
+
+// boxKeys are the keys of the boxes that were opened last, by their ephemeral
+// public keys: to compute one takes longer than everything else that opening
+// takes. Each opens its one box, which stays sealed in the database, as the pair
+// beside it in the same memory does; what a box holds is kept by nobody (invariant 1).
+type boxKeys struct {
+	mu sync.Mutex
+	// each is a function, so that package fmt finds no key. It hands the keys to
+	// who holds mu.
+	each func() map[[ephemeralSize]byte]*[seal.KeySize]byte
+}
+
+func newBoxKeys() *boxKeys {
+	keys := map[[ephemeralSize]byte]*[seal.KeySize]byte{}
+	return &boxKeys{each: func() map[[ephemeralSize]byte]*[seal.KeySize]byte { return keys }}
+}
+
+// find copies the key of an ephemeral key's box.
+func (b *boxKeys) find(ephemeral [ephemeralSize]byte, key *[seal.KeySize]byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept, ok := b.each()[ephemeral]
+	if ok {
+		*key = *kept
+	}
+	return ok
+}
+
+// keep keeps a key, of a box that it opened.
+func (b *boxKeys) keep(ephemeral [ephemeralSize]byte, key [seal.KeySize]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.each()) >= mostBoxes {
+		b.wipe()
+	}
+	b.each()[ephemeral] = &key
+}
+
+// forget overwrites all keys.
+func (b *boxKeys) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wipe()
+}
+
+func (b *boxKeys) wipe() {
+	keys := b.each()
+	for _, k := range keys {
+		clear(k[:])
+	}
+	clear(keys)
 }
 
 const (
@@ -41,26 +99,39 @@ func (p pair) open(box []byte) ([]byte, bool) {
 	if len(box) < ephemeralSize+secretbox.Overhead {
 		return nil, false
 	}
-	ephemeral, err := ecdh.X25519().NewPublicKey(box[:ephemeralSize])
-	if err != nil {
-		return nil, false
-	}
-	secret, err := p.shared(ephemeral)
-	if err != nil {
-		return nil, false
-	}
-	defer clear(secret)
+	ephemeral := [ephemeralSize]byte(box)
 	var key [seal.KeySize]byte
 	defer clear(key[:])
-	salsa.HSalsa20(&key, new([16]byte), (*[seal.KeySize]byte)(secret), &salsa.Sigma)
-
+	known := p.boxes.find(ephemeral, &key)
+	if !known && !p.derive(ephemeral, &key) {
+		return nil, false
+	}
 	hash, err := blake2b.New(nonceSize, nil)
 	if err != nil {
 		return nil, false
 	}
-	hash.Write(box[:ephemeralSize])
+	hash.Write(ephemeral[:])
 	public := p.Public()
 	hash.Write(public[:])
 	nonce := [nonceSize]byte(hash.Sum(nil))
-	return secretbox.Open(nil, box[ephemeralSize:], &nonce, &key)
+	plain, ok := secretbox.Open(nil, box[ephemeralSize:], &nonce, &key)
+	if ok && !known {
+		p.boxes.keep(ephemeral, key)
+	}
+	return plain, ok
+}
+
+// derive computes the key of the box that begins with an ephemeral key.
+func (p pair) derive(ephemeral [ephemeralSize]byte, key *[seal.KeySize]byte) bool {
+	public, err := ecdh.X25519().NewPublicKey(ephemeral[:])
+	if err != nil {
+		return false
+	}
+	secret, err := p.shared(public)
+	if err != nil {
+		return false
+	}
+	defer clear(secret)
+	salsa.HSalsa20(key, new([16]byte), (*[seal.KeySize]byte)(secret), &salsa.Sigma)
+	return true
 }

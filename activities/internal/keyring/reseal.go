@@ -9,7 +9,7 @@ import (
 // cell. There is at least one.
 func (k *Keyring) Adopt(private []seal.PrivateKey) {
 	k.tokens.Become(tokenKeys(private))
-	k.pairs.Store(newPairs(private))
+	k.pairs.Swap(newPairs(private)).forget()
 }
 
 // Current is the public half that credentials are to be sealed to.
