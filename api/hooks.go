@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"strings"
@@ -120,6 +121,11 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 		return nil, s.concealed(org, err, r)
 	}
 	defer release()
+	if known, ok := opened.Door().Remembered(id); ok {
+		if out, err := s.receiveKnown(ctx, c, org, opened, known, r); !errors.Is(err, store.ErrChanged) {
+			return out, err
+		}
+	}
 	intake, err := opened.Door().Intake(ctx, id, func(source store.Source) (how config.Source, err error) {
 		if source.State == rowDeleted {
 			return how, schema.Errorf(schema.CodeNotFound, "there is no such source")
@@ -139,7 +145,7 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 		return nil, err
 	}
 	// From here on the caller is known: the log may say whose request it was.
-	c.actor, c.org, c.cell, c.namespace.ID = source.ID, org, opened, source.Namespace
+	c.become(source, org, opened)
 	if source.State != rowActive {
 		return nil, schema.Errorf(schema.CodeUnavailable, "the source is suspended; nothing was kept").
 			Advise("Send the message again when the source is active.")
@@ -147,7 +153,29 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 	if a := message.Answer; a != nil {
 		return &received{Status: http.StatusOK, ContentType: a.ContentType, Body: a.Body}, nil
 	}
-	return s.keep(ctx, c, intake, message, r)
+	return s.keep(ctx, c, intake, message, r, nil)
+}
+
+// receiveKnown keeps a message that verifies with what was read a moment ago, if that
+// still holds when it is written. Whatever else there is to answer is answered by who
+// reads it first: the error is store.ErrChanged then, and nothing has happened.
+func (s *Server) receiveKnown(ctx context.Context, c *caller, org string, opened *cell, known store.Intake, r verify.Request) (*received, error) {
+	message, err := verify.Verify(known.Config, r)
+	if err != nil || message.Answer != nil || known.Source.State != rowActive || paused(known.Flow) != nil {
+		return nil, store.ErrChanged
+	}
+	nobody := *c
+	c.become(known.Source, org, opened)
+	out, err := s.keep(ctx, c, known, message, r, &known)
+	if errors.Is(err, store.ErrChanged) {
+		*c = nobody
+	}
+	return out, err
+}
+
+// become makes the caller the source that a message was verified to come from.
+func (c *caller) become(source store.Source, org string, opened *cell) {
+	c.actor, c.org, c.cell, c.namespace.ID = source.ID, org, opened, source.Namespace
 }
 
 // concealed answers that the source is not there as if nothing had verified:
@@ -169,11 +197,11 @@ func (s *Server) nobody(org string, r verify.Request) error {
 }
 
 // keep writes the event to the inbox, once for every message.
-func (s *Server) keep(ctx context.Context, c *caller, to store.Intake, m verify.Message, r verify.Request) (*received, error) {
+func (s *Server) keep(ctx context.Context, c *caller, to store.Intake, m verify.Message, r verify.Request, with *store.Intake) (*received, error) {
 	payload := config.Event{Headers: kept(r.Header), ContentType: r.Header.Get("Content-Type"), Source: to.Source.ID}
 	payload.Body, payload.Encoding = asJSON(r.Body)
 	id, _, err := s.accept(ctx, c, inbound{
-		kind: config.KindWebhook, source: to.Source.ID, dedupe: m.ID, flow: to.Flow, digest: to.Digest, payload: payload, order: m.Order,
+		kind: config.KindWebhook, source: to.Source.ID, dedupe: m.ID, flow: to.Flow, digest: to.Digest, payload: payload, order: m.Order, with: with,
 	})
 	if err != nil {
 		return nil, err

@@ -29,9 +29,17 @@ func (p *platform) events(org string) int {
 	return len(rows)
 }
 
-// Invariant 5: 401, no row, no bell.
+// Invariant 5: 401, no row, no bell; also when the source has just been read for
+// another message, as when many come.
 func TestWebhookRefusals(t *testing.T) {
 	t.Parallel()
+	for name, busy := range map[string]bool{"nothing came before": false, "messages come": true} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); webhookRefusals(t, busy) })
+	}
+}
+
+func webhookRefusals(t *testing.T, busy bool) {
+	t.Helper()
 	p := newPlatform(t)
 	o := p.tenant("acme")
 	o.deploy(billing)
@@ -39,8 +47,16 @@ func TestWebhookRefusals(t *testing.T) {
 	other, otherSecret := o.source("other", "billing")
 	gone, goneSecret := o.source("gone", "billing")
 	p.must(http.StatusNoContent, p.call("DELETE", "/v1/sources/"+gone, o.bound, ""), nil)
-	rings := p.rung(o.org)
 	body := `{"a":1}`
+	came := func() {
+		for source, secret := range map[string]string{source: secret, other: otherSecret} {
+			p.must(http.StatusAccepted, p.call("POST", "/v1/hooks/"+source, "", body, p.signed(secret, "msg_0", body)...), nil)
+		}
+	}
+	if busy {
+		came()
+	}
+	rings, rows := p.rung(o.org), p.events(o.org)
 	at := func(d time.Duration) []option {
 		signer, err := standardwebhooks.NewWebhook(secret)
 		require.NoError(t, err)
@@ -80,6 +96,9 @@ func TestWebhookRefusals(t *testing.T) {
 		"a key instead":         {source, body, []option{with("Authorization", "Bearer "+o.bound)}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if busy {
+				came()
+			}
 			r := p.call("POST", "/v1/hooks/"+c.source, "", c.body, c.options...)
 			require.Equal(t, http.StatusUnauthorized, r.status, "%s", r.body)
 			problem := r.problem(t)
@@ -87,10 +106,61 @@ func TestWebhookRefusals(t *testing.T) {
 			assert.Empty(t, problem.Errors)
 		})
 	}
-	assert.Zero(t, p.events(o.org), "a refused message left a row")
-	assert.Equal(t, rings, p.rung(o.org), "a refused message rang")
+	assert.Equal(t, rows, p.events(o.org), "a refused message left a row")
+	if !busy {
+		assert.Equal(t, rings, p.rung(o.org), "a refused message rang")
+	}
 	p.must(http.StatusAccepted, p.call("POST", "/v1/hooks/"+source, "", body, p.signed(secret, "msg_1", body)...), nil)
-	assert.Equal(t, 1, p.events(o.org))
+	assert.Equal(t, rows+1, p.events(o.org))
+}
+
+// What a source accepts changes while messages come: from the moment that the change is
+// answered, each is judged by it (invariant 5).
+func TestRevokedWhileMessagesCome(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	body, sent := `{"a":1}`, 0
+	send := func(secret string) int {
+		sent++
+		return p.call("POST", "/v1/hooks/"+source, "", body, p.signed(secret, fmt.Sprint("msg_", sent), body)...).status
+	}
+	flow := func(state string) {
+		p.must(http.StatusOK, p.call("PATCH", "/v1/flows/billing", o.bound, `{"state":"`+state+`"}`), nil)
+	}
+	at := func(state string) {
+		p.must(http.StatusOK, p.call("PATCH", "/v1/sources/"+source, o.bound, `{"state":"`+state+`"}`), nil)
+	}
+	require.Equal(t, http.StatusAccepted, send(secret))
+
+	var next struct{ ID, Secret string }
+	p.must(http.StatusCreated, p.call("POST", "/v1/sources/"+source+"/secrets", o.bound, `{"retire_others":0}`), &next)
+	assert.Equal(t, http.StatusUnauthorized, send(secret), "retired")
+	assert.Equal(t, http.StatusAccepted, send(next.Secret), "new")
+	assert.Equal(t, http.StatusUnauthorized, send(secret), "retired")
+
+	at("suspended")
+	assert.Equal(t, http.StatusServiceUnavailable, send(next.Secret), "suspended")
+	assert.Equal(t, http.StatusUnauthorized, send(secret), "suspended, and retired")
+	at("active")
+	assert.Equal(t, http.StatusAccepted, send(next.Secret))
+	flow("paused")
+	assert.NotEqual(t, http.StatusAccepted, send(next.Secret), "the flow is paused")
+	flow("active")
+	assert.Equal(t, http.StatusAccepted, send(next.Secret))
+
+	o.deploy(strings.Replace(billing, ".number", ".other", 1))
+	assert.Equal(t, http.StatusAccepted, send(next.Secret))
+	kept, err := p.cells[o.org].Door().EventsAfter(t.Context(), 0, 100)
+	require.NoError(t, err)
+	require.Len(t, kept, 5)
+	assert.Equal(t, 2, kept[len(kept)-1].FlowVersion, "the version of when it came")
+
+	p.must(http.StatusNoContent, p.call("DELETE", "/v1/sources/"+source, o.bound, ""), nil)
+	assert.Equal(t, http.StatusUnauthorized, send(next.Secret), "deleted")
+	assert.Equal(t, 5, p.events(o.org))
 }
 
 func TestWebhookBodies(t *testing.T) {

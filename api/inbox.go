@@ -19,6 +19,8 @@ type inbound struct {
 	digest  string // of the flow's newest version, which the event pins
 	payload config.Event
 	order   string // what its run waits for others by; empty: nothing
+	// with is what a message was verified with, if that may have changed since.
+	with *store.Intake
 }
 
 // latest finds a flow of the caller's namespace and its newest version.
@@ -46,6 +48,9 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 		event.DedupeKey = dedupe(in.source, in.dedupe)
 	}
 	if full := c.cell.room.Check(ctx); full != nil {
+		if in.with != nil {
+			return "", nil, store.ErrChanged // It must hold before anything is answered.
+		}
 		return s.repeated(ctx, c, event, full)
 	}
 	if event.PayloadSealed, err = c.cell.sealPacked(place.Event(c.org, event.ID), in.payload); err != nil {
@@ -55,7 +60,13 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 	if err != nil {
 		return "", nil, err
 	}
-	stored, duplicate, err := c.cell.Door().AcceptEvent(ctx, event, draft)
+	var stored store.Event
+	var duplicate bool
+	if in.with != nil {
+		stored, duplicate, err = c.cell.Door().AcceptMessage(ctx, event, draft, *in.with)
+	} else {
+		stored, duplicate, err = c.cell.Door().AcceptEvent(ctx, event, draft)
+	}
 	if err != nil {
 		return "", nil, err
 	}

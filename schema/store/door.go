@@ -17,7 +17,7 @@ import (
 type Door struct {
 	s *side
 
-	intakes     reads[Intake]
+	intakes     intakes
 	connections reads[Connection]
 	credentials reads[[]Credential]
 }

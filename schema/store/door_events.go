@@ -13,8 +13,12 @@ import (
 type acceptance struct {
 	event Event
 	// key is what is kept of its dedupe key.
-	key       []byte
-	draft     AuditDraft
+	key   []byte
+	draft AuditDraft
+	// intake is the tag of what it was verified with; 0 for what needs no such.
+	intake int64
+	// changed: it was left out, since that does not hold anymore.
+	changed   bool
 	duplicate bool
 	// removed is the id of the earlier event, if that is gone.
 	removed string
@@ -28,17 +32,26 @@ func newAcceptance(e Event, a AuditDraft) (*acceptance, error) {
 }
 
 var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
-	err := t.accept(items)
-	if err == nil {
-		return nil
-	}
-	err = database.Error("accept the event", err)
 	errs := make([]error, len(items))
-	for i := range errs {
-		errs[i] = err
+	err := t.accept(items)
+	if err != nil {
+		err = database.Error("accept the event", err)
+	}
+	for i, it := range items {
+		switch {
+		case err != nil:
+			errs[i] = err
+		case it.changed:
+			errs[i] = group.Refuse(ErrChanged)
+		}
 	}
 	return errs
 })
+
+// ErrChanged refuses a message that was verified with what does not hold anymore.
+// Nothing was written.
+var ErrChanged error = schema.Errorf(schema.CodeUnavailable, "what the message was verified with has changed").
+	Advise("Send the message again.")
 
 // AcceptEvent keeps an event and returns it with its sequence number once it
 // is on disk. An event with the same source and dedupe key as an earlier one
@@ -46,10 +59,22 @@ var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
 // one that was removed only the id is left. CodeInvalid is for a dedupe key of
 // another form.
 func (d *Door) AcceptEvent(ctx context.Context, e Event, a AuditDraft) (stored Event, duplicate bool, err error) {
+	return d.accept(ctx, e, a, 0)
+}
+
+// AcceptMessage is AcceptEvent of a message that was verified with an intake: if that
+// does not hold anymore, by the time of the transaction, nothing is written, and the error
+// is [ErrChanged] (invariant 5).
+func (d *Door) AcceptMessage(ctx context.Context, e Event, a AuditDraft, with Intake) (stored Event, duplicate bool, err error) {
+	return d.accept(ctx, e, a, with.tag)
+}
+
+func (d *Door) accept(ctx context.Context, e Event, a AuditDraft, intake int64) (stored Event, duplicate bool, err error) {
 	item, err := newAcceptance(e, a)
 	if err != nil {
 		return Event{}, false, err
 	}
+	item.intake = intake
 	if err := group.Together(ctx, d.s.w.committer, accept, item); err != nil {
 		return Event{}, false, err
 	}
@@ -74,7 +99,13 @@ func (d *Door) earlier(ctx context.Context, item *acceptance) (Event, error) {
 	return stored, err
 }
 
-var eventRows = database.NewBulk("events", "ON CONFLICT (dedupe_key) DO NOTHING",
+// eventRows leaves out what there was before, also if it was removed since, and what was
+// verified with an intake that has changed.
+var eventRows = database.NewBulkWhere("events", "ON CONFLICT (dedupe_key) DO NOTHING",
+	database.Condition{
+		Where: "NOT EXISTS (SELECT 1 FROM seen WHERE key = fresh.dedupe_key) AND (fresh.intake = 0 OR fresh.intake = (SELECT tag FROM intakes))",
+		Given: []database.Column{{Name: "intake", Type: database.Int}},
+	},
 	database.Column{Name: "received_at", Type: database.Int},
 	database.Column{Name: "stream", Type: database.Int},
 	database.Column{Name: "scheduled", Type: database.Bool},
@@ -96,19 +127,30 @@ func (t *txn) accept(items []*acceptance) error {
 		}
 		rows[i] = []any{
 			micros(e.ReceivedAt), stream, e.Kind == config.KindSchedule, e.ID, it.key, blob(e.PayloadSealed), e.Origin, e.Lineage, e.OrderKey,
+			it.intake,
 		}
 	}
 	seqs, err := t.insertEvents(rows, items)
 	if err != nil {
 		return err
 	}
+	var holds int64
 	for i, it := range items {
-		it.duplicate = seqs[i] == 0
-		if !it.duplicate {
+		it.changed, it.duplicate = false, false
+		if seqs[i] != 0 {
 			it.event.Seq = seqs[i]
 			t.audit(it.draft)
 			continue
 		}
+		if it.intake != 0 && holds == 0 {
+			if err := t.QueryRow("SELECT tag FROM intakes", nil, &holds); err != nil {
+				return err
+			}
+		}
+		if it.changed = it.intake != 0 && it.intake != holds; it.changed {
+			continue
+		}
+		it.duplicate = true
 		if it.event.Seq, it.removed, err = t.duplicateOf(it.key); err != nil {
 			return err
 		}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/tenonhq/tenon/schema/config"
 )
@@ -14,27 +16,74 @@ type Intake struct {
 	Config config.Source
 	Flow   Flow
 	Digest string
+
+	// tag is what the cell's intakes had as it was read: it changes with each change of a
+	// source, a flow or a version.
+	tag int64
 }
 
 const selectIntake = `SELECT s.id, s.namespace, s.name, s.verifier, s.config_sealed, s.state,
-f.id, f.namespace, f.name, f.latest, f.state, v.digest
+f.id, f.namespace, f.name, f.latest, f.state, v.digest, (SELECT tag FROM intakes)
 FROM sources s JOIN flows f ON f.id = s.flow JOIN flow_versions v ON v.flow = f.id AND v.version = f.latest WHERE s.id = ?`
 
 func scanIntake(row scanner) (Intake, error) {
 	var i Intake
 	s, f := &i.Source, &i.Flow
 	err := row.Scan(&s.ID, &s.Namespace, &s.Name, &s.Verifier, &s.ConfigSealed, &s.State,
-		&f.ID, &f.Namespace, &f.Name, &f.Latest, &f.State, &i.Digest)
+		&f.ID, &f.Namespace, &f.Name, &f.Latest, &f.State, &i.Digest, &i.tag)
 	s.Flow = f.ID
 	return i, err
 }
 
+const (
+	// remembering is how long what was read last is remembered: secrets of sources are
+	// in memory for not much longer than messages come in.
+	remembering = time.Second
+	// mostIntakes bounds how many are remembered.
+	mostIntakes = 1024
+)
+
+// intakes reads what is needed for messages, and remembers it for a moment.
+type intakes struct {
+	reads reads[Intake]
+
+	mu   sync.Mutex
+	last map[string]*Intake
+}
+
+func (r *intakes) remember(source string, i Intake) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil || len(r.last) >= mostIntakes {
+		r.last = make(map[string]*Intake)
+	}
+	r.last[source] = &i
+	time.AfterFunc(remembering, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.last[source] == &i {
+			delete(r.last, source)
+		}
+	})
+}
+
+// Remembered is what [Door.Intake] found a moment ago, if it did. It may have changed
+// since: nothing may follow from it but [Door.AcceptMessage] with it. It must not be changed.
+func (d *Door) Remembered(source string) (Intake, bool) {
+	d.intakes.mu.Lock()
+	defer d.intakes.mu.Unlock()
+	if i, ok := d.intakes.last[source]; ok {
+		return *i, true
+	}
+	return Intake{}, false
+}
+
 // Intake finds what is needed for a message to the source, of any namespace: the
 // webhook door knows no more than the id. open opens the source's configuration. Messages
-// that come together share a read, and the value: it must not be changed, and is gone with
-// them. Times are left out.
+// that come together share a read, and the value: it must not be changed, and is gone a
+// second after them. Times are left out.
 func (d *Door) Intake(ctx context.Context, source string, open func(Source) (config.Source, error)) (Intake, error) {
-	return d.intakes.get(ctx, source, func(ctx context.Context) (Intake, error) {
+	return d.intakes.reads.get(ctx, source, func(ctx context.Context) (Intake, error) {
 		rows, err := d.s.Query(ctx, selectIntake, source)
 		i, err := single("find the source", rows, err, scanIntake)
 		if err != nil {
@@ -43,6 +92,7 @@ func (d *Door) Intake(ctx context.Context, source string, open func(Source) (con
 		if i.Config, err = open(i.Source); err != nil {
 			return Intake{}, err
 		}
+		d.intakes.remember(source, i)
 		return i, nil
 	})
 }

@@ -36,8 +36,25 @@ type Bulk struct {
 	all string
 }
 
+// Condition is what a row must meet to be inserted: its columns, and Given, which are
+// not inserted and come after them, are those of a table named fresh.
+type Condition struct {
+	Where string
+	Given []Column
+}
+
 // NewBulk makes the statements once. The conflict clause may be empty.
 func NewBulk(table, conflict string, columns ...Column) *Bulk {
+	return newBulk(table, conflict, Condition{}, columns)
+}
+
+// NewBulkWhere is NewBulk of rows that are left out unless they meet a condition.
+func NewBulkWhere(table, conflict string, condition Condition, columns ...Column) *Bulk {
+	return newBulk(table, conflict, condition, columns)
+}
+
+func newBulk(table, conflict string, condition Condition, inserted []Column) *Bulk {
+	columns := append(inserted[:len(inserted):len(inserted)], condition.Given...)
 	names := make([]string, len(columns))
 	marks := make([]string, len(columns))
 	values := make([]string, len(columns))
@@ -53,19 +70,35 @@ func NewBulk(table, conflict string, columns ...Column) *Bulk {
 		}
 		values[i], arrays, fields = field, append(arrays, "?::"+string(c.Type)+"[]"), append(fields, field)
 	}
-	head := "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") "
+	into := strings.Join(names[:len(inserted)], ", ")
+	head := "INSERT INTO " + table + " (" + into + ") "
 	if conflict != "" {
 		conflict = " " + conflict
 	}
 	// Rows come out of unnest in the arrays' order, and sequence numbers are given in it.
-	many := head + "SELECT " + strings.Join(values, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(fields, ", ") +
-		")" + conflict
+	source := " FROM unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(fields, ", ") + ")"
+	one, many := "VALUES ("+strings.Join(marks, ", ")+")", "SELECT "+strings.Join(values, ", ")+source
+	if condition.Where != "" {
+		met := func(values []string, source string) string {
+			return "SELECT " + into + " FROM (SELECT " + named(values, names) + source + ") AS fresh WHERE " + condition.Where
+		}
+		one, many = met(marks, ""), met(values, source)
+	}
+	many = head + many + conflict
 	return &Bulk{
 		columns: columns,
-		one:     head + "VALUES (" + strings.Join(marks, ", ") + ")" + conflict,
+		one:     head + one + conflict,
 		many:    many,
 		all:     "WITH changed AS (" + many + " RETURNING 1) SELECT 1 / (COUNT(*) = ?::bigint)::int FROM changed",
 	}
+}
+
+func named(values, names []string) string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = v + " AS " + names[i]
+	}
+	return strings.Join(out, ", ")
 }
 
 // Insert inserts the rows and returns how many were changed.
