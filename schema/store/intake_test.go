@@ -163,7 +163,7 @@ func TestMessagesWhileASourceChanges(t *testing.T) {
 					with, ok := d.Remembered(source.ID)
 					var err error
 					if !ok || i%4 == 0 {
-						if with, err = d.Intake(t.Context(), source.ID, opens); !assert.NoError(t, err) { //nolint:testifylint // As above.
+						if with, err = d.Intake(t.Context(), source.ID, opens); !assert.NoError(t, err) {
 							return
 						}
 					}
