@@ -121,54 +121,90 @@ func (s *Server) receive(ctx context.Context, c *caller, id string, r verify.Req
 		return nil, s.concealed(org, err, r)
 	}
 	defer release()
-	if known, ok := opened.Door().Remembered(id); ok {
-		if out, err := s.receiveKnown(ctx, c, org, opened, known, r); !errors.Is(err, store.ErrChanged) {
-			return out, err
+	nobody, m := *c, &incoming{request: r, org: org, cell: opened, source: id}
+	out, err := s.receiveKnown(ctx, c, m)
+	if err != nil {
+		*c = nobody
+	}
+	for n := 0; n < mostChanges && errors.Is(err, store.ErrChanged); n++ {
+		if out, err = s.receiveRead(ctx, c, m); errors.Is(err, store.ErrChanged) {
+			*c = nobody
 		}
 	}
-	intake, err := opened.Door().Intake(ctx, id, func(source store.Source) (how config.Source, err error) {
+	return out, err
+}
+
+// mostChanges is how often a message is judged anew because something has changed in its
+// cell before it was written: enough for any number of deployments at a time.
+const mostChanges = 16
+
+// incoming is a message while it is judged.
+type incoming struct {
+	request verify.Request
+	source  string
+	org     string
+	cell    *cell
+
+	// by is what it was verified with, as it came out; zero before.
+	by      store.Intake
+	message verify.Message
+	err     error
+}
+
+// judge verifies the message, unless it was with the same.
+func (m *incoming) judge(by store.Intake) {
+	if m.by.Source.ID == "" || !m.by.Same(by) {
+		m.message, m.err = verify.Verify(by.Config, m.request)
+	}
+	m.by = by
+}
+
+// receiveKnown keeps a message that verifies with what was read for another one a moment
+// ago, if that still holds when it is written. Whatever else there is to answer is answered
+// by who reads it first: the error is store.ErrChanged then, and nothing has happened.
+func (s *Server) receiveKnown(ctx context.Context, c *caller, m *incoming) (*received, error) {
+	known, ok := m.cell.Door().Remembered(m.source)
+	if !ok {
+		return nil, store.ErrChanged
+	}
+	m.judge(known)
+	if m.err != nil || m.message.Answer != nil || known.Source.State != rowActive || paused(known.Flow) != nil {
+		return nil, store.ErrChanged
+	}
+	return s.keep(ctx, c, m, true)
+}
+
+// receiveRead reads what the message is judged by.
+func (s *Server) receiveRead(ctx context.Context, c *caller, m *incoming) (*received, error) {
+	intake, err := m.cell.Door().Intake(ctx, m.source, func(source store.Source) (how config.Source, err error) {
 		if source.State == rowDeleted {
 			return how, schema.Errorf(schema.CodeNotFound, "there is no such source")
 		}
-		err = opened.openJSON(place.Source(org, source.ID), source.ConfigSealed, &how)
+		err = m.cell.openJSON(place.Source(m.org, source.ID), source.ConfigSealed, &how)
 		return how, err
 	})
 	if err != nil {
-		return nil, s.concealed(org, err, r)
+		return nil, s.concealed(m.org, err, m.request)
 	}
 	source := intake.Source
-	message, err := verify.Verify(intake.Config, r)
-	if err != nil {
+	if m.judge(intake); m.err != nil {
 		s.refusals.count(refusal{
-			organization: org, actor: actorUnknown, action: actionRefusedEvent, target: source.ID, namespace: source.Namespace,
-		}, r.At)
-		return nil, err
+			organization: m.org, actor: actorUnknown, action: actionRefusedEvent, target: source.ID, namespace: source.Namespace,
+		}, m.request.At)
+		return nil, m.err
 	}
 	// From here on the caller is known: the log may say whose request it was.
-	c.become(source, org, opened)
+	c.become(source, m.org, m.cell)
 	if source.State != rowActive {
 		return nil, schema.Errorf(schema.CodeUnavailable, "the source is suspended; nothing was kept").
 			Advise("Send the message again when the source is active.")
 	}
-	if a := message.Answer; a != nil {
+	if a := m.message.Answer; a != nil {
 		return &received{Status: http.StatusOK, ContentType: a.ContentType, Body: a.Body}, nil
 	}
-	return s.keep(ctx, c, intake, message, r, nil)
-}
-
-// receiveKnown keeps a message that verifies with what was read a moment ago, if that
-// still holds when it is written. Whatever else there is to answer is answered by who
-// reads it first: the error is store.ErrChanged then, and nothing has happened.
-func (s *Server) receiveKnown(ctx context.Context, c *caller, org string, opened *cell, known store.Intake, r verify.Request) (*received, error) {
-	message, err := verify.Verify(known.Config, r)
-	if err != nil || message.Answer != nil || known.Source.State != rowActive || paused(known.Flow) != nil {
-		return nil, store.ErrChanged
-	}
-	nobody := *c
-	c.become(known.Source, org, opened)
-	out, err := s.keep(ctx, c, known, message, r, &known)
-	if errors.Is(err, store.ErrChanged) {
-		*c = nobody
+	out, err := s.keep(ctx, c, m, false)
+	if err == nil {
+		m.cell.Door().Remember(intake)
 	}
 	return out, err
 }
@@ -196,12 +232,15 @@ func (s *Server) nobody(org string, r verify.Request) error {
 	return verify.Nobody(r)
 }
 
-// keep writes the event to the inbox, once for every message.
-func (s *Server) keep(ctx context.Context, c *caller, to store.Intake, m verify.Message, r verify.Request, with *store.Intake) (*received, error) {
-	payload := config.Event{Headers: kept(r.Header), ContentType: r.Header.Get("Content-Type"), Source: to.Source.ID}
-	payload.Body, payload.Encoding = asJSON(r.Body)
+// keep writes the event to the inbox, once for every message, if what it was judged by
+// still holds then; store.ErrChanged says that it does not.
+func (s *Server) keep(ctx context.Context, c *caller, m *incoming, remembered bool) (*received, error) {
+	c.become(m.by.Source, m.org, m.cell)
+	payload := config.Event{Headers: kept(m.request.Header), ContentType: m.request.Header.Get("Content-Type"), Source: m.source}
+	payload.Body, payload.Encoding = asJSON(m.request.Body)
 	id, _, err := s.accept(ctx, c, inbound{
-		kind: config.KindWebhook, source: to.Source.ID, dedupe: m.ID, flow: to.Flow, digest: to.Digest, payload: payload, order: m.Order, with: with,
+		kind: config.KindWebhook, source: m.source, dedupe: m.message.ID, flow: m.by.Flow, digest: m.by.Digest, payload: payload,
+		order: m.message.Order, with: &m.by, remembered: remembered,
 	})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,4 +304,77 @@ func TestNoRoom(t *testing.T) {
 	require.Equal(t, first, again)
 	p.must(http.StatusInsufficientStorage, send("msg_new", `{"a":1}`), nil)
 	require.Equal(t, kept, p.events(o.org))
+}
+
+// A source's secret is replaced again and again while many send with what they know: in
+// the log no event comes after the entry by which its secret was retired.
+func TestMessagesAreJudgedByWhatHoldsWhenWritten(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	o := p.tenant("acme")
+	o.deploy(billing)
+	source, secret := o.source("shop", "billing")
+	var newest atomic.Value
+	newest.Store(secret)
+	var by sync.Map // event → the secret that it was signed with
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for g := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				secret, _ := newest.Load().(string)
+				r := p.call("POST", "/v1/hooks/"+source, "", `{}`, p.signed(secret, fmt.Sprint(g, "/", i), `{}`)...)
+				if r.status == http.StatusUnauthorized {
+					continue
+				}
+				var accepted struct{ Event string }
+				if !assert.Equal(t, http.StatusAccepted, r.status, "%s", r.body) || !assert.NoError(t, json.Unmarshal(r.body, &accepted)) {
+					return
+				}
+				by.Store(accepted.Event, secret)
+			}
+		})
+	}
+	secrets := map[string]int{secret: 0}
+	var all struct{ Items []struct{ ID string } }
+	p.must(http.StatusOK, p.call("GET", "/v1/sources/"+source+"/secrets", o.bound, ""), &all)
+	require.Len(t, all.Items, 1)
+	last := all.Items[0].ID
+	for i := range 25 {
+		var next struct{ ID, Secret string }
+		p.must(http.StatusCreated, p.call("POST", "/v1/sources/"+source+"/secrets", o.bound, `{}`), &next)
+		secrets[next.Secret] = i + 1
+		p.must(http.StatusNoContent, p.call("DELETE", "/v1/sources/"+source+"/secrets/"+last, o.bound, ""), nil)
+		newest.Store(next.Secret)
+		last = next.ID
+	}
+	close(done)
+	wg.Wait()
+	retired, events, after := 0, 0, int64(0)
+	for {
+		entries, err := p.cells[o.org].Door().ListAudit(t.Context(), store.AuditFilter{Oldest: true, After: after, Limit: store.MaxPage})
+		require.NoError(t, err)
+		if len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			after = e.Seq
+			switch e.Action {
+			case "source.secret.retire":
+				retired++
+			case "event.accept":
+				events++
+				secret, ok := by.Load(e.Target)
+				require.True(t, ok, "an event that nobody was told of")
+				require.GreaterOrEqual(t, secrets[secret.(string)], retired, "entry %d", e.Seq) //nolint:forcetypeassert // As it was stored.
+			}
+		}
+	}
+	require.Equal(t, 25, retired)
+	require.Positive(t, events)
 }

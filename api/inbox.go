@@ -19,8 +19,10 @@ type inbound struct {
 	digest  string // of the flow's newest version, which the event pins
 	payload config.Event
 	order   string // what its run waits for others by; empty: nothing
-	// with is what a message was verified with, if that may have changed since.
-	with *store.Intake
+	// with is what a message was verified with; remembered: it was read for another one
+	// before, and may have changed since.
+	with       *store.Intake
+	remembered bool
 }
 
 // latest finds a flow of the caller's namespace and its newest version.
@@ -48,8 +50,8 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 		event.DedupeKey = dedupe(in.source, in.dedupe)
 	}
 	if full := c.cell.room.Check(ctx); full != nil {
-		if in.with != nil {
-			return "", nil, store.ErrChanged // It must hold before anything is answered.
+		if in.remembered {
+			return "", nil, store.ErrChanged // What it repeats is told to nobody before that holds.
 		}
 		return s.repeated(ctx, c, event, full)
 	}

@@ -48,8 +48,8 @@ var accept = group.NewKind(func(t *txn, items []*acceptance) []error {
 	return errs
 })
 
-// ErrChanged refuses a message that was verified with what does not hold anymore.
-// Nothing was written.
+// ErrChanged refuses a message that was verified with what does not hold anymore: it
+// was not written.
 var ErrChanged error = schema.Errorf(schema.CodeUnavailable, "what the message was verified with has changed").
 	Advise("Send the message again.")
 
@@ -66,6 +66,9 @@ func (d *Door) AcceptEvent(ctx context.Context, e Event, a AuditDraft) (stored E
 // does not hold anymore, by the time of the transaction, nothing is written, and the error
 // is [ErrChanged] (invariant 5).
 func (d *Door) AcceptMessage(ctx context.Context, e Event, a AuditDraft, with Intake) (stored Event, duplicate bool, err error) {
+	if with.tag == 0 {
+		return Event{}, false, schema.Errorf(schema.CodeInternal, "the message was verified with nothing that was read")
+	}
 	return d.accept(ctx, e, a, with.tag)
 }
 
@@ -101,16 +104,16 @@ func (d *Door) earlier(ctx context.Context, item *acceptance) (Event, error) {
 
 // eventRows leaves out what there was before, also if it was removed since, and what was
 // verified with an intake that has changed.
-var eventRows = database.NewBulkWhere("events", "ON CONFLICT (dedupe_key) DO NOTHING",
+var eventRows = database.NewBulkWhere("events", "ON CONFLICT (identity) DO NOTHING",
 	database.Condition{
-		Where: "NOT EXISTS (SELECT 1 FROM seen WHERE key = fresh.dedupe_key) AND (fresh.intake = 0 OR fresh.intake = (SELECT tag FROM intakes))",
+		Where: "NOT EXISTS (SELECT 1 FROM seen WHERE key = fresh.identity) AND (fresh.intake = 0 OR fresh.intake = (SELECT tag FROM intakes))",
 		Given: []database.Column{{Name: "intake", Type: database.Int}},
 	},
 	database.Column{Name: "received_at", Type: database.Int},
 	database.Column{Name: "stream", Type: database.Int},
 	database.Column{Name: "scheduled", Type: database.Bool},
 	database.Column{Name: "id", Type: database.Text},
-	database.Column{Name: "dedupe_key", Type: database.Bytes},
+	database.Column{Name: "identity", Type: database.Bytes},
 	database.Column{Name: "payload_sealed", Type: database.Bytes},
 	database.Column{Name: "origin", Type: database.Text},
 	database.Column{Name: "lineage", Type: database.Text},
@@ -207,7 +210,7 @@ func (d *Door) FindEvent(ctx context.Context, dedupeKey string) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	rows, err := d.s.Query(ctx, selectEvents+"WHERE dedupe_key = ?", key)
+	rows, err := d.s.Query(ctx, selectEvents+"WHERE identity = ?", key)
 	e, err := single("find the event", rows, err, scanEvent)
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		return d.seen(ctx, key)

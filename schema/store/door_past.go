@@ -28,7 +28,7 @@ func (e EventHead) Root() string {
 	return e.ID
 }
 
-const selectHeads = "SELECT e.seq, e.id, s.namespace, e.dedupe_key, e.lineage, e.received_at, length(e.payload_sealed) FROM events e JOIN streams s ON s.stream = e.stream "
+const selectHeads = "SELECT e.seq, e.id, s.namespace, e.identity, e.lineage, e.received_at, length(e.payload_sealed) FROM events e JOIN streams s ON s.stream = e.stream "
 
 func scanHead(row scanner) (EventHead, error) {
 	var e EventHead

@@ -48,40 +48,59 @@ type intakes struct {
 	reads reads[Intake]
 
 	mu   sync.Mutex
-	last map[string]*Intake
+	last map[string]remembered
 }
 
-func (r *intakes) remember(source string, i Intake) {
+type remembered struct {
+	intake Intake
+	ends   *time.Timer
+}
+
+// Remember keeps what was found for a message for a second: whatever else comes for its
+// source meanwhile does not prolong that. It is for messages that were accepted, so that
+// nobody fills the memory who cannot have one accepted.
+func (d *Door) Remember(i Intake) {
+	r, source := &d.intakes, i.Source.ID
+	i.Source.ConfigSealed = nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last == nil || len(r.last) >= mostIntakes {
-		r.last = make(map[string]*Intake)
+	before, ok := r.last[source]
+	switch {
+	case ok && before.intake.Same(i):
+		return
+	case ok:
+		before.ends.Stop()
+	case len(r.last) >= mostIntakes:
+		return
+	case r.last == nil:
+		r.last = make(map[string]remembered)
 	}
-	r.last[source] = &i
-	time.AfterFunc(remembering, func() {
+	tag := i.tag
+	r.last[source] = remembered{intake: i, ends: time.AfterFunc(remembering, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.last[source] == &i {
+		if r.last[source].intake.tag == tag {
 			delete(r.last, source)
 		}
-	})
+	})}
 }
 
-// Remembered is what [Door.Intake] found a moment ago, if it did. It may have changed
+// Remembered is what [Door.Remember] was given a moment ago, if it was. It may have changed
 // since: nothing may follow from it but [Door.AcceptMessage] with it. It must not be changed.
 func (d *Door) Remembered(source string) (Intake, bool) {
 	d.intakes.mu.Lock()
 	defer d.intakes.mu.Unlock()
-	if i, ok := d.intakes.last[source]; ok {
-		return *i, true
-	}
-	return Intake{}, false
+	found, ok := d.intakes.last[source]
+	return found.intake, ok
 }
+
+// Same tells whether nothing changed between two reads for the same source.
+func (i Intake) Same(as Intake) bool { return i.tag == as.tag && i.Source.ID == as.Source.ID }
 
 // Intake finds what is needed for a message to the source, of any namespace: the
 // webhook door knows no more than the id. open opens the source's configuration. Messages
-// that come together share a read, and the value: it must not be changed, and is gone a
-// second after them. Times are left out.
+// that come together share a read, and the value: it must not be changed, and is gone with
+// them unless it is remembered. Times are left out.
 func (d *Door) Intake(ctx context.Context, source string, open func(Source) (config.Source, error)) (Intake, error) {
 	return d.intakes.reads.get(ctx, source, func(ctx context.Context) (Intake, error) {
 		rows, err := d.s.Query(ctx, selectIntake, source)
@@ -92,7 +111,6 @@ func (d *Door) Intake(ctx context.Context, source string, open func(Source) (con
 		if i.Config, err = open(i.Source); err != nil {
 			return Intake{}, err
 		}
-		d.intakes.remember(source, i)
 		return i, nil
 	})
 }

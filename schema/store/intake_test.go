@@ -166,6 +166,7 @@ func TestMessagesWhileASourceChanges(t *testing.T) {
 						if with, err = d.Intake(t.Context(), source.ID, opens); !assert.NoError(t, err) {
 							return
 						}
+						d.Remember(with)
 					}
 					since := generation.Load()
 					e := event(source.ID, fmt.Sprint(g, "/", i))
@@ -205,8 +206,11 @@ func TestWhatIsRememberedIsForgotten(t *testing.T) {
 		_, source := deployed(t, d, "shop")
 		_, ok := d.Remembered(source.ID)
 		require.False(t, ok)
-		_, err := d.Intake(t.Context(), source.ID, opens)
+		found, err := d.Intake(t.Context(), source.ID, opens)
 		require.NoError(t, err)
+		_, ok = d.Remembered(source.ID)
+		require.False(t, ok, "nobody had a message accepted")
+		d.Remember(found)
 		_, ok = d.Remembered(source.ID)
 		require.True(t, ok)
 		require.Eventually(t, func() bool {

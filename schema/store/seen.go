@@ -36,7 +36,7 @@ const selectSeen = "SELECT event FROM seen WHERE key = ?"
 // duplicateOf finds the earlier event that one repeats, by what is kept of its dedupe
 // key: its number, or its id when it was removed.
 func (t *txn) duplicateOf(key []byte) (seq int64, removed string, err error) {
-	err = t.QueryRow("SELECT seq FROM events WHERE dedupe_key = ?", []any{key}, &seq)
+	err = t.QueryRow("SELECT seq FROM events WHERE identity = ?", []any{key}, &seq)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return seq, "", err
 	}

@@ -39,6 +39,8 @@ const mostBoxes = 1024
 // beside it in the same memory does; what a box holds is kept by nobody (invariant 1).
 type boxKeys struct {
 	mu sync.Mutex
+	// gone: the pair is no more, and nothing is kept for it.
+	gone bool
 	// each is a function, so that package fmt finds no key. It hands the keys to
 	// who holds mu.
 	each func() map[[ephemeralSize]byte]*[seal.KeySize]byte
@@ -64,16 +66,21 @@ func (b *boxKeys) find(ephemeral [ephemeralSize]byte, key *[seal.KeySize]byte) b
 func (b *boxKeys) keep(ephemeral [ephemeralSize]byte, key [seal.KeySize]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.gone {
+		return
+	}
 	if len(b.each()) >= mostBoxes {
 		b.wipe()
 	}
 	b.each()[ephemeral] = &key
 }
 
-// forget overwrites all keys.
+// forget overwrites all keys, and what comes is not kept: a box may be being opened
+// while its pair is replaced.
 func (b *boxKeys) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.gone = true
 	b.wipe()
 }
 

@@ -95,6 +95,8 @@ func TestKeysOfBoxesAreOverwritten(t *testing.T) {
 	k.Adopt([]seal.PrivateKey{next})
 	assert.Zero(t, *last)
 	assert.Empty(t, p.boxes.each())
+	open(sealed[0]) // By who had the pair before.
+	assert.Empty(t, p.boxes.each())
 	_, ok := k.pairs.Load().private[former.Public().ID()]
 	assert.False(t, ok)
 }

@@ -19,3 +19,5 @@ FOR EACH STATEMENT EXECUTE FUNCTION intakes_changed();
 -- What was there before, and was removed, is left out by who inserts.
 DROP TRIGGER events_seen ON events;
 DROP FUNCTION event_seen();
+-- A process of an older release, which would keep again what was removed, fails from here on.
+ALTER TABLE events RENAME COLUMN dedupe_key TO identity;

@@ -25,3 +25,5 @@ CREATE TRIGGER flow_versions_changed_delete AFTER DELETE ON flow_versions
 BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
 -- What was there before, and was removed, is left out by who inserts.
 DROP TRIGGER events_seen;
+-- A process of an older release, which would keep again what was removed, fails from here on.
+ALTER TABLE events RENAME COLUMN dedupe_key TO identity;
