@@ -333,7 +333,7 @@ func TestMessagesAreJudgedByWhatHoldsWhenWritten(t *testing.T) {
 					continue
 				}
 				var accepted struct{ Event string }
-				if !assert.Equal(t, http.StatusAccepted, r.status, "%s", r.body) || !assert.NoError(t, json.Unmarshal(r.body, &accepted)) {
+				if !assert.Equal(t, http.StatusAccepted, r.status, "%s", r.body) || !assert.NoError(t, json.Unmarshal(r.body, &accepted)) { //nolint:testifylint // Not the goroutine of the test.
 					return
 				}
 				by.Store(accepted.Event, secret)
