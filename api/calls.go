@@ -38,7 +38,7 @@ func (s *Server) startRun(ctx context.Context, c *caller, in *startRun) (*Output
 	}
 	payload := config.Event{Body: in.Body.Input, ContentType: "application/json"}
 	payload.Body = payload.Input()
-	id, repeated, err := s.accept(ctx, c, inbound{
+	id, repeated, err := s.accept(ctx, c, &inbound{
 		kind: config.KindCall, source: flow.ID, dedupe: in.IdempotencyKey, flow: flow, digest: version.Digest, payload: payload,
 	})
 	if err != nil {

@@ -144,7 +144,7 @@ func (f *firing) event(ctx context.Context, due time.Time) error {
 			return err
 		}
 	}
-	if _, _, err := f.s.accept(ctx, f.caller, in); err != nil {
+	if _, _, err := f.s.accept(ctx, f.caller, &in); err != nil {
 		return err
 	}
 	f.timer.LeftAt = time.Time{}

@@ -23,6 +23,10 @@ type inbound struct {
 	// before, and may have changed since.
 	with       *store.Intake
 	remembered bool
+
+	// id and sealed are what accept makes of it, once.
+	id     string
+	sealed []byte
 }
 
 // latest finds a flow of the caller's namespace and its newest version.
@@ -37,12 +41,15 @@ func (c *caller) latest(ctx context.Context, idOrName string) (store.Flow, store
 
 // accept keeps an event and wakes the cell. It returns only after the event is
 // on disk (invariant 6); one that was kept before is returned as it is stored.
-func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, repeated *store.Event, err error) {
+func (s *Server) accept(ctx context.Context, c *caller, in *inbound) (id string, repeated *store.Event, err error) {
 	if err := paused(in.flow); err != nil {
 		return "", nil, err
 	}
+	if in.id == "" {
+		in.id = schema.NewID(schema.PrefixEvent)
+	}
 	event := store.Event{
-		ID: schema.NewID(schema.PrefixEvent), Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
+		ID: in.id, Namespace: c.namespace.ID, Source: in.source, Kind: in.kind,
 		Flow: in.flow.ID, FlowVersion: in.flow.Latest, Digest: in.digest, ReceivedAt: s.now(), OrderKey: in.order,
 	}
 	event.DedupeKey = event.ID
@@ -55,9 +62,12 @@ func (s *Server) accept(ctx context.Context, c *caller, in inbound) (id string, 
 		}
 		return s.repeated(ctx, c, event, full)
 	}
-	if event.PayloadSealed, err = c.cell.sealPacked(place.Event(c.org, event.ID), in.payload); err != nil {
-		return "", nil, err
+	if in.sealed == nil {
+		if in.sealed, err = c.cell.sealPacked(place.Event(c.org, event.ID), in.payload); err != nil {
+			return "", nil, err
+		}
 	}
+	event.PayloadSealed = in.sealed
 	draft, err := c.accepting(event)
 	if err != nil {
 		return "", nil, err

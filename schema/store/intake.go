@@ -17,8 +17,8 @@ type Intake struct {
 	Flow   Flow
 	Digest string
 
-	// tag is what the cell's intakes had as it was read: it changes with each change of a
-	// source, a flow or a version.
+	// tag is what the cell's intakes had as it was read: it changes with each change of what
+	// one reads of a source, a flow or a version.
 	tag int64
 }
 

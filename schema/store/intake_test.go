@@ -77,6 +77,14 @@ func TestMessagesAreKeptWithWhatHolds(t *testing.T) {
 				_, _, err := d.AcceptEvent(ctx, event("src_1", schema.NewID("other")), draft("event.accept", ""))
 				return err
 			}},
+			{"another flow and its source", false, func(ctx context.Context, d *store.Door) error {
+				deployed(t, d, schema.NewID("name"))
+				return nil
+			}},
+			{"its flow's limit", false, func(ctx context.Context, d *store.Door) error {
+				most := 7
+				return d.ChangeFlow(ctx, flow.Namespace, flow.ID, store.FlowChange{MaxRuns: &most}, draft("flow.update", flow.ID))
+			}},
 			{"an entry of the log", false, func(ctx context.Context, d *store.Door) error { return d.AppendAudit(ctx, draft("any", "")) }},
 			{"deleted", true, func(ctx context.Context, d *store.Door) error {
 				return d.SetSourceState(ctx, source.Namespace, source.ID, store.SourceDeleted, draft("source.delete", source.ID))
@@ -211,8 +219,18 @@ func TestWhatIsRememberedIsForgotten(t *testing.T) {
 		_, ok = d.Remembered(source.ID)
 		require.False(t, ok, "nobody had a message accepted")
 		d.Remember(found)
-		_, ok = d.Remembered(source.ID)
+		known, ok := d.Remembered(source.ID)
 		require.True(t, ok)
+		require.True(t, known.Same(found))
+		require.Empty(t, known.Source.ConfigSealed)
+		require.NoError(t, d.SetSourceState(t.Context(), source.Namespace, source.ID, store.SourceSuspended, draft("source.update", source.ID)))
+		found, err = d.Intake(t.Context(), source.ID, opens)
+		require.NoError(t, err)
+		require.False(t, known.Same(found))
+		d.Remember(found)
+		known, ok = d.Remembered(source.ID)
+		require.True(t, ok)
+		require.Equal(t, store.SourceSuspended, known.Source.State)
 		require.Eventually(t, func() bool {
 			_, ok := d.Remembered(source.ID)
 			return !ok

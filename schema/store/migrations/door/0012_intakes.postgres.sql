@@ -10,11 +10,12 @@ $$ BEGIN
   UPDATE door.intakes SET tag = 1 + (random() * 9e15)::bigint;
   RETURN NULL;
 END $$;
-CREATE TRIGGER sources_changed AFTER INSERT OR UPDATE OR DELETE ON sources
+-- What is new changes nothing of what was there.
+CREATE TRIGGER sources_changed AFTER UPDATE OR DELETE ON sources
 FOR EACH STATEMENT EXECUTE FUNCTION intakes_changed();
-CREATE TRIGGER flows_changed AFTER INSERT OR UPDATE OR DELETE ON flows
+CREATE TRIGGER flows_changed AFTER UPDATE OF id, namespace, name, latest, state OR DELETE ON flows
 FOR EACH STATEMENT EXECUTE FUNCTION intakes_changed();
-CREATE TRIGGER flow_versions_changed AFTER INSERT OR UPDATE OR DELETE ON flow_versions
+CREATE TRIGGER flow_versions_changed AFTER UPDATE OF flow, version, digest OR DELETE ON flow_versions
 FOR EACH STATEMENT EXECUTE FUNCTION intakes_changed();
 -- What was there before, and was removed, is left out by who inserts.
 DROP TRIGGER events_seen ON events;

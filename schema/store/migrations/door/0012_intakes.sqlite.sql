@@ -5,21 +5,16 @@ CREATE TABLE intakes (
   tag INTEGER NOT NULL
 );
 INSERT INTO intakes (one, tag) VALUES (1, 1 + abs(random() / 2));
-CREATE TRIGGER sources_changed_insert AFTER INSERT ON sources
-BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
+-- What is new changes nothing of what was there.
 CREATE TRIGGER sources_changed_update AFTER UPDATE ON sources
 BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
 CREATE TRIGGER sources_changed_delete AFTER DELETE ON sources
 BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
-CREATE TRIGGER flows_changed_insert AFTER INSERT ON flows
-BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
-CREATE TRIGGER flows_changed_update AFTER UPDATE ON flows
+CREATE TRIGGER flows_changed_update AFTER UPDATE OF id, namespace, name, latest, state ON flows
 BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
 CREATE TRIGGER flows_changed_delete AFTER DELETE ON flows
 BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
-CREATE TRIGGER flow_versions_changed_insert AFTER INSERT ON flow_versions
-BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
-CREATE TRIGGER flow_versions_changed_update AFTER UPDATE ON flow_versions
+CREATE TRIGGER flow_versions_changed_update AFTER UPDATE OF flow, version, digest ON flow_versions
 BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
 CREATE TRIGGER flow_versions_changed_delete AFTER DELETE ON flow_versions
 BEGIN UPDATE intakes SET tag = 1 + abs(random() / 2); END;
