@@ -108,9 +108,7 @@ func (d *Door) Intake(ctx context.Context, source string, open func(Source) (con
 		if err != nil {
 			return Intake{}, err
 		}
-		if i.Config, err = open(i.Source); err != nil {
-			return Intake{}, err
-		}
-		return i, nil
+		i.Config, err = open(i.Source)
+		return i, err
 	})
 }

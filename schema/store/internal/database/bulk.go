@@ -45,15 +45,12 @@ type Condition struct {
 
 // NewBulk makes the statements once. The conflict clause may be empty.
 func NewBulk(table, conflict string, columns ...Column) *Bulk {
-	return newBulk(table, conflict, Condition{}, columns)
+	return NewBulkWhere(table, conflict, Condition{}, columns...)
 }
 
-// NewBulkWhere is NewBulk of rows that are left out unless they meet a condition.
-func NewBulkWhere(table, conflict string, condition Condition, columns ...Column) *Bulk {
-	return newBulk(table, conflict, condition, columns)
-}
-
-func newBulk(table, conflict string, condition Condition, inserted []Column) *Bulk {
+// NewBulkWhere is NewBulk of rows that are left out unless they meet a condition; an empty
+// one is none.
+func NewBulkWhere(table, conflict string, condition Condition, inserted ...Column) *Bulk {
 	columns := append(inserted[:len(inserted):len(inserted)], condition.Given...)
 	names := make([]string, len(columns))
 	marks := make([]string, len(columns))
