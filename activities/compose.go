@@ -149,11 +149,3 @@ func (e *Executor) item(ctx context.Context, st *runState, req task.StepRequest,
 	rec.Result.Stop = r.Halted
 	return rec, nil
 }
-
-// waiting makes a record wait from now: the journal keeps the instant, so that
-// a run that is taken over waits for what is left.
-func waiting(rec task.Record, now time.Time, d time.Duration) task.Record {
-	rec.Result.Wait = max(d, 0)
-	rec.Until = now.Add(rec.Result.Wait)
-	return rec
-}

@@ -79,6 +79,9 @@ type Executor struct {
 	// puts are, by run and step, when a call was put off first: a new carrier of the
 	// run does not begin the patience of its steps anew.
 	puts map[string]map[string]time.Time
+	// waited are runs whose wait is over though their time has not come: the time that
+	// each waits for.
+	waited map[string]time.Time
 	// over are runs that were over for their carriers before those asked.
 	over map[task.Owner]struct{}
 	// sights are of effects that this process has read as begun.

@@ -48,8 +48,9 @@ func (e *Executor) openRecord(run string, s store.Step, output func(effect strin
 // journal takes a step's record into memory and queues its row for the run's
 // next transaction: a step without effect costs no sync of its own, and is in
 // the database no later than the intent of the effect that follows from it.
-// With owed the record is told only when it is durable.
-func (e *Executor) journal(st *runState, req task.StepRequest, kind string, started time.Time, rec task.Record, owed bool) error {
+// With owed the record is told only when it is durable. With parks the transaction that
+// has the step says that the run waits: no other has it.
+func (e *Executor) journal(st *runState, req task.StepRequest, kind string, started time.Time, rec task.Record, owed, parks bool) error {
 	rec.From = st.ledgered(req.Effect, rec.Values)
 	plain, err := json.Marshal(rec.Kept())
 	if err != nil {
@@ -69,7 +70,10 @@ func (e *Executor) journal(st *runState, req task.StepRequest, kind string, star
 	}
 	st.mu.Lock()
 	st.pending = append(st.pending, row)
-	st.owes = st.owes || owed
+	st.owes, st.parking = st.owes || owed, nil
+	if parks {
+		st.parking = st.park(req.Key, rec, e.now())
+	}
 	st.mu.Unlock()
 	st.keep(req.Key, rec)
 	return nil
@@ -147,6 +151,10 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 		st.mu.Unlock()
 		return nil // Another has written all of it already.
 	}
+	parking := st.parking
+	if parking != nil && c.State == "" && c.End == nil {
+		c.State, c.DueAt, c.WaitsFor = store.RunWaiting, parking.due, parking.wait
+	}
 	if !started {
 		at := e.now()
 		c.StartedAt = &at
@@ -169,6 +177,9 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.pending, st.settled, st.audit = st.pending[written:], st.settled[settled:], st.audit[audited:]
+	if st.parking == parking {
+		st.parking = nil
+	}
 	st.waiting = c.State == store.RunWaiting
 	st.running = !st.waiting
 	// What was journalled meanwhile, by another stretch of the run, is still owed.

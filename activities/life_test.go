@@ -262,7 +262,7 @@ func TestRecall(t *testing.T) {
 	const steps = 2*task.RecallPage + 1
 	for i := range steps {
 		req := task.StepRequest{Owner: n.owner(), Key: fmt.Sprintf("/do/0/x[%05d]", i)}
-		require.NoError(t, p.journal(st, req, "set", time.Now(), task.Record{Result: task.StepResult{Count: i}}, false))
+		require.NoError(t, p.journal(st, req, "set", time.Now(), task.Record{Result: task.StepResult{Count: i}}, false, false))
 	}
 	require.NoError(t, p.commit(t.Context(), st, store.RunCommit{}))
 	p = r.process()

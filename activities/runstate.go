@@ -67,8 +67,10 @@ type runState struct {
 	asked bool
 	// running: the run's row says so. waiting: it says that the run waits.
 	running, waiting bool
-	// owes: something was journalled that must be durable before it is told.
-	owes bool
+	// owes: something was journalled that must be durable before it is told. parking is
+	// what the run waits for once it is.
+	owes    bool
+	parking *parking
 }
 
 // outputOf is the output of the effect that the ledger has under the key.
@@ -235,16 +237,21 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 	}
 	st.running, st.waiting = run.State == store.RunRunning, run.State == store.RunWaiting
 	outputs := e.outputs(effects)
+	var waits []string
 	for _, s := range steps {
 		rec, err := e.openRecord(run.ID, s, outputs)
 		if err != nil {
 			return nil, err
+		}
+		if s.Phase != string(task.PhaseTimeout) && rec.Result.Wait > 0 {
+			waits = append(waits, s.Key)
 		}
 		st.keep(s.Key, rec)
 	}
 	for _, ef := range effects {
 		st.effects[ef.Key] = e.read(ef)
 	}
+	e.wake(st, waits)
 	return st, nil
 }
 
@@ -253,6 +260,7 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 func (e *Executor) Forget(run string) {
 	e.mu.Lock()
 	delete(e.puts, run)
+	delete(e.waited, run)
 	e.mu.Unlock()
 	e.Leave(run)
 }
@@ -286,19 +294,6 @@ func (st *runState) keep(key string, rec task.Record) {
 	st.records[key] = rec
 	st.bytes += weight(rec)
 	maps.Copy(st.values, rec.Values)
-}
-
-// due is the first instant that the run waits for: the end of its wait or of a
-// timeout, which may be one that a task which is done had set.
-func (st *runState) due(now time.Time) (at time.Time) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for _, rec := range st.records {
-		if rec.Until.After(now) && (at.IsZero() || rec.Until.Before(at)) {
-			at = rec.Until
-		}
-	}
-	return at
 }
 
 // lend makes values readable while their own step is still being performed.

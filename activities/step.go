@@ -155,22 +155,19 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 	if rec.Result.Fault != nil {
 		st.unexpect()
 	}
-	if err := e.journal(st, req, kind, started, rec, st.parks(kind, req.Phase, rec.Result)); err != nil {
+	parks := kind == string(flow.KindWait) && req.Phase == task.PhaseEnter && rec.Result.Wait > 0 || rec.Result.Retry && rec.Result.Wait >= flow.LongPause
+	if err := e.journal(st, req, kind, started, rec, st.parks(kind, req.Phase, rec.Result), parks); err != nil {
 		return task.StepResult{}, err
 	}
 	if !told() || !st.mustWrite() {
 		return rec.Result, nil
 	}
 	// What a timer or another process will follow on is durable before it is told.
-	c := store.RunCommit{}
-	if kind == string(flow.KindWait) && req.Phase == task.PhaseEnter && rec.Result.Wait > 0 || rec.Result.Retry && rec.Result.Wait >= flow.LongPause {
-		c.State, c.DueAt = store.RunWaiting, st.due(e.now())
-	}
-	if err := e.commit(ctx, st, c); err != nil {
+	if err := e.commit(ctx, st, store.RunCommit{}); err != nil {
 		return task.StepResult{}, err
 	}
 	crash.At(crash.StepKept)
-	if c.State == store.RunWaiting {
+	if parks {
 		e.cfg.Ended(st.run.ID)
 	}
 	return rec.Result, nil

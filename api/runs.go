@@ -29,6 +29,7 @@ type Run struct {
 	CreatedAt time.Time  `json:"created_at"`
 	StartedAt *time.Time `json:"started_at,omitempty"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
+	DueAt     *time.Time `json:"due_at,omitempty" doc:"When a run that waits goes on by itself."`
 }
 
 // RunDetail is a run with all that happened in it.
@@ -73,7 +74,7 @@ type Effect struct {
 func showRun(r store.Run) Run {
 	return Run{
 		ID: r.ID, Event: r.Event, Flow: r.Flow, Version: r.FlowVersion, State: r.State, ErrorType: r.ErrorType,
-		CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
+		CreatedAt: r.CreatedAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt, DueAt: r.DueAt,
 	}
 }
 

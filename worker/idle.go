@@ -81,7 +81,8 @@ func (r *relay) nothing(ctx context.Context) (idle bool, wakeAt *time.Time, err 
 	if wakeAt, err = r.cell.Work().NextAlert(ctx); err != nil {
 		return false, nil, err
 	}
-	soon := time.Now().Add(shortestSleep)
+	now := time.Now()
+	soon := now.Add(shortestSleep)
 	if wakeAt != nil && wakeAt.Before(soon) {
 		return false, nil, nil
 	}
@@ -91,7 +92,7 @@ func (r *relay) nothing(ctx context.Context) (idle bool, wakeAt *time.Time, err 
 	}
 	carriers := make(map[string]bool, len(open))
 	for _, run := range open {
-		if run.State != store.RunWaiting || run.DueAt == nil || run.DueAt.Before(soon) {
+		if run.State != store.RunWaiting || run.DueAt == nil || run.DueAt.Before(soon) || misreckoned(run, now) {
 			return false, nil, nil
 		}
 		if wakeAt == nil || run.DueAt.Before(*wakeAt) {

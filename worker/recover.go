@@ -115,7 +115,13 @@ func (r *relay) reconcile(ctx context.Context) error {
 		return err
 	}
 	stranded := r.stranded(open, time.Now(), r.executor.Heard)
-	open = slices.DeleteFunc(open, func(run store.Run) bool { return !gone[run.Carrier] && !stranded[run.ID] })
+	open = slices.DeleteFunc(open, func(run store.Run) bool {
+		waited, left := stranded[run.ID]
+		if waited {
+			r.executor.Waited(run.ID, *run.DueAt)
+		}
+		return !gone[run.Carrier] && !left
+	})
 	if len(open) > 0 {
 		r.logger.WarnContext(ctx, "runs were left by their carriers and are taken up", "runs", len(open))
 	}

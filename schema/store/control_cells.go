@@ -9,12 +9,19 @@ import (
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
 
+// asleepAhead is by how much a cell must have fallen asleep ahead of a host's clock for
+// that to take it for the sleep of a wrong clock: hosts whose own clocks differ by as much
+// take each other's cells anyway.
+const asleepAhead = time.Minute
+
 // ClaimCells gives the host up to limit cells that no live lease holds and that
-// are not asleep beyond now, each with an epoch that is new to the world. A host
+// are not asleep beyond now, each with an epoch that is new to the world. One that
+// fell asleep by a clock that was ahead is not: nobody knows when it is to wake. A host
 // does not get back by this what it still holds itself.
 func (c *Control) ClaimCells(ctx context.Context, host string, until, now time.Time, limit int) ([]CellRow, error) {
 	return c.claim(ctx, host, until, now, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("(NOT asleep OR wake_at <= ?)", now.UTC()).Order("organization").Limit(int64(limit))
+		return q.Where("(NOT asleep OR wake_at <= ? OR wake_at IS NOT NULL AND updated_at > ?)", now.UTC(), now.Add(asleepAhead).UTC()).
+			Order("organization").Limit(int64(limit))
 	})
 }
 

@@ -19,6 +19,11 @@ import (
 // two machines are never compared (invariant 6).
 const TouchLife = 3 * time.Second
 
+// ClockSkew is by how much the clocks of two machines, or of one before and after it was
+// set a little, may differ: what was written by a clock further ahead than that was
+// written by one that was wrong.
+const ClockSkew = 5 * time.Second
+
 // TouchCell marks that the cell's door is being written to. A sleeping cell is
 // asleep no longer: the next look of any host claims it, whether a bell was
 // heard or not.

@@ -155,7 +155,7 @@ func TestLeases(t *testing.T) {
 // only while nobody has touched it; a touch, its time, or a bell bring it back.
 func TestACellSleepsOnlyWithoutWork(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, b storetest.Backend) {
-		ctx, c := t.Context(), b.Control(t)
+		ctx, c, at := t.Context(), b.Control(t), time.Now().UTC().Truncate(time.Microsecond)
 		require.NoError(t, c.CreateOrganization(ctx, store.Organization{ID: "org_1", State: store.OrganizationActive}, draft("create", "org_1")))
 		claim := func() []store.CellRow {
 			rows, err := c.ClaimCells(ctx, "host_1", at.Add(time.Minute), at, 10)
@@ -193,6 +193,18 @@ func TestACellSleepsOnlyWithoutWork(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, rows, "it is another's")
 		require.NoError(t, c.SleepCell(ctx, "host_2", "org_1", 3, 2, &due))
-		require.Len(t, claim(), 1, "its time has come")
+		rows = claim()
+		require.Len(t, rows, 1, "its time has come")
+
+		require.NoError(t, c.SleepCell(ctx, "host_1", "org_1", rows[0].Epoch, 2, nil))
+		at = at.Add(-time.Hour)
+		require.Empty(t, claim(), "whenever it fell asleep, it has nothing to wake for")
+		at = at.Add(time.Hour)
+		require.NoError(t, c.TouchCell(ctx, "org_1"))
+		rows = claim()
+		require.NoError(t, c.SleepCell(ctx, "host_1", "org_1", rows[0].Epoch, 3, &later))
+		require.Empty(t, claim())
+		at = at.Add(-time.Hour)
+		require.Len(t, claim(), 1, "it fell asleep by a clock that was ahead")
 	})
 }

@@ -66,7 +66,9 @@ type Run struct {
 	EndedAt   *time.Time
 	// DueAt is when a run that waits goes on by itself; nil for one that does not wait,
 	// or whose time had come before it was written.
-	DueAt     *time.Time
+	DueAt *time.Time
+	// WaitsFor is how long the wait is that ends at DueAt; 0 where it is not known.
+	WaitsFor  time.Duration
 	ErrorType string
 	// ResultSealed is the output or the error object.
 	ResultSealed []byte
@@ -131,8 +133,10 @@ type RunCommit struct {
 	// State is the run's new state; empty leaves it as it is.
 	State string
 	// DueAt is when a run that waits goes on by itself, at the latest; it goes
-	// with the state RunWaiting, and any other state takes it away.
-	DueAt time.Time
+	// with the state RunWaiting, and any other state takes it away. WaitsFor is how
+	// long the wait is that ends then.
+	DueAt    time.Time
+	WaitsFor time.Duration
 	// StartedAt is kept by the first commit that gives it.
 	StartedAt *time.Time
 	// Steps are added to the journal. A step that is already there must be

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -83,14 +84,17 @@ func TestAWaitingRunSaysWhenItIsDue(t *testing.T) {
 		open, err := w.OpenRuns(ctx)
 		require.NoError(t, err)
 		require.Equal(t, at, *open[0].DueAt)
-		waits.DueAt = at.Add(1000)
+		require.Zero(t, open[0].WaitsFor)
+		waits.DueAt, waits.WaitsFor = at.Add(1000), time.Hour
 		require.NoError(t, w.Commit(ctx, waits))
 		open, err = w.OpenRuns(ctx)
 		require.NoError(t, err)
 		require.Equal(t, at.Add(1000), *open[0].DueAt)
+		require.Equal(t, time.Hour, open[0].WaitsFor)
 		require.NoError(t, w.Commit(ctx, store.RunCommit{Run: r.ID, Carrier: "car_1", Epoch: 1, State: store.RunRunning}))
 		open, err = w.OpenRuns(ctx)
 		require.NoError(t, err)
 		require.Nil(t, open[0].DueAt)
+		require.Zero(t, open[0].WaitsFor)
 	})
 }

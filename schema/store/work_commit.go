@@ -72,24 +72,24 @@ type holding struct {
 	seq, epoch     int64
 	carrier, state string
 	started, ended int64
-	// due is when a run that waits goes on by itself.
-	due       int64
-	errorType string
-	result    []byte
-	setResult bool
-	dirty     bool
+	// due is when a run that waits goes on by itself, after a wait of so long.
+	due, waits int64
+	errorType  string
+	result     []byte
+	setResult  bool
+	dirty      bool
 }
 
 // hold reads the runs under the writers' lock, so that no other transaction
 // changes their owners before this one ends.
 func (t *txn) hold(ids []string) (map[string]*holding, error) {
-	const query = "SELECT id, seq, epoch, carrier, state, started_at, ended_at, due_at, error_type FROM runs WHERE id = "
+	const query = "SELECT id, seq, epoch, carrier, state, started_at, ended_at, due_at, waits_for, error_type FROM runs WHERE id = "
 	held := make(map[string]*holding, len(ids))
 	read := func(rows *sql.Rows, err error) error {
 		_, err = collect("find the run", rows, err, func(row scanner) (struct{}, error) {
 			var id string
 			h := &holding{}
-			err := row.Scan(&id, &h.seq, &h.epoch, &h.carrier, &h.state, &h.started, &h.ended, &h.due, &h.errorType)
+			err := row.Scan(&id, &h.seq, &h.epoch, &h.carrier, &h.state, &h.started, &h.ended, &h.due, &h.waits, &h.errorType)
 			held[id] = h
 			return struct{}{}, err
 		})
@@ -124,7 +124,7 @@ func (h *holding) fence(c *RunCommit) error {
 
 func (h *holding) apply(c *RunCommit) {
 	if c.State != "" && (c.State != h.state || h.due != micros(c.DueAt)) {
-		h.state, h.due, h.dirty = c.State, micros(c.DueAt), true
+		h.state, h.due, h.waits, h.dirty = c.State, micros(c.DueAt), c.WaitsFor.Microseconds(), true
 		if Terminal(c.State) {
 			h.ended = micros(now())
 		}
@@ -136,14 +136,14 @@ func (h *holding) apply(c *RunCommit) {
 		// A run is open as long as it has no end: this sets one for certain.
 		end := c.End.At
 		stamp(&end)
-		h.state, h.ended, h.due, h.errorType = c.End.State, micros(end), 0, c.End.ErrorType
+		h.state, h.ended, h.due, h.waits, h.errorType = c.End.State, micros(end), 0, 0, c.End.ErrorType
 		h.result, h.setResult, h.dirty = blob(c.End.ResultSealed), true, true
 	}
 }
 
 // become is what a command makes of a run: one that goes on has no result.
 func (h *holding) become(state string) {
-	h.state, h.due, h.dirty = state, 0, true
+	h.state, h.due, h.waits, h.dirty = state, 0, 0, true
 	if Terminal(state) {
 		h.ended = micros(now())
 		return
@@ -230,15 +230,15 @@ func otherEffect() error {
 }
 
 const updateRuns = `UPDATE runs SET epoch = v.epoch, carrier = v.carrier, state = v.state, started_at = v.started, ended_at = v.ended,
-due_at = v.due, error_type = v.error, result_sealed = CASE WHEN v.has THEN v.result ELSE result_sealed END
-FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::text[], ?::boolean[], ?::bytea[])
-AS v(seq, epoch, carrier, state, started, ended, due, error, has, result) WHERE runs.seq = v.seq`
+due_at = v.due, waits_for = v.waits, error_type = v.error, result_sealed = CASE WHEN v.has THEN v.result ELSE result_sealed END
+FROM unnest(?::bigint[], ?::bigint[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::text[], ?::boolean[], ?::bytea[])
+AS v(seq, epoch, carrier, state, started, ended, due, waits, error, has, result) WHERE runs.seq = v.seq`
 
-const updateRun = `UPDATE runs SET epoch = ?, carrier = ?, state = ?, started_at = ?, ended_at = ?, due_at = ?, error_type = ?,
+const updateRun = `UPDATE runs SET epoch = ?, carrier = ?, state = ?, started_at = ?, ended_at = ?, due_at = ?, waits_for = ?, error_type = ?,
 result_sealed = CASE WHEN ? THEN ? ELSE result_sealed END WHERE seq = ?`
 
 func (t *txn) putRuns(held []*holding) error {
-	var seqs, epochs, started, ended, due pq.Int64Array
+	var seqs, epochs, started, ended, due, waits pq.Int64Array
 	var carriers, states, errorTypes pq.StringArray
 	var has pq.BoolArray
 	var results pq.ByteaArray
@@ -248,19 +248,19 @@ func (t *txn) putRuns(held []*holding) error {
 		}
 		h.dirty = false // several commits of one run share its holding
 		if !t.Postgres() {
-			err := t.Later(updateRun, h.epoch, h.carrier, h.state, h.started, h.ended, h.due, h.errorType, h.setResult, h.result, h.seq)
+			err := t.Later(updateRun, h.epoch, h.carrier, h.state, h.started, h.ended, h.due, h.waits, h.errorType, h.setResult, h.result, h.seq)
 			if err != nil {
 				return err
 			}
 			continue
 		}
 		seqs, epochs, started, ended = append(seqs, h.seq), append(epochs, h.epoch), append(started, h.started), append(ended, h.ended)
-		due = append(due, h.due)
+		due, waits = append(due, h.due), append(waits, h.waits)
 		carriers, states, errorTypes = append(carriers, h.carrier), append(states, h.state), append(errorTypes, h.errorType)
 		has, results = append(has, h.setResult), append(results, h.result)
 	}
 	if len(seqs) == 0 {
 		return nil
 	}
-	return t.Later(updateRuns, seqs, epochs, carriers, states, started, ended, due, errorTypes, has, results)
+	return t.Later(updateRuns, seqs, epochs, carriers, states, started, ended, due, waits, errorTypes, has, results)
 }

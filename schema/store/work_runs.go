@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/tenonhq/tenon/schema/store/internal/database"
 )
@@ -12,6 +13,7 @@ var runRows = database.NewBulk("runs", "ON CONFLICT DO NOTHING",
 	database.Column{Name: "started_at", Type: database.Int},
 	database.Column{Name: "ended_at", Type: database.Int},
 	database.Column{Name: "due_at", Type: database.Int},
+	database.Column{Name: "waits_for", Type: database.Int},
 	database.Column{Name: "epoch", Type: database.Int},
 	database.Column{Name: "program", Type: database.Int},
 	database.Column{Name: "id", Type: database.Text},
@@ -26,22 +28,22 @@ var runRows = database.NewBulk("runs", "ON CONFLICT DO NOTHING",
 // row is a new run's. program is the number of its program.
 func (r Run) row(program int64) []any {
 	return []any{
-		r.EventSeq, micros(r.CreatedAt), int64(0), int64(0), int64(0), r.Epoch, program,
+		r.EventSeq, micros(r.CreatedAt), int64(0), int64(0), int64(0), int64(0), r.Epoch, program,
 		r.ID, r.keptEvent(), r.Carrier, RunPending, "", r.OrderKey,
 		[]byte{},
 	}
 }
 
 const selectRuns = `SELECT seq, id, namespace, event, flow, flow_version, digest, straight, carrier, epoch, state,
-created_at, started_at, ended_at, due_at, error_type, result_sealed, order_key FROM runs JOIN programs USING (program) `
+created_at, started_at, ended_at, due_at, waits_for, error_type, result_sealed, order_key FROM runs JOIN programs USING (program) `
 
 func scanRun(row scanner) (Run, error) {
 	var r Run
-	var created, started, ended, due int64
+	var created, started, ended, due, waits int64
 	err := row.Scan(&r.EventSeq, &r.ID, &r.Namespace, &r.Event, &r.Flow, &r.FlowVersion, &r.Digest, &r.Straight, &r.Carrier,
-		&r.Epoch, &r.State, &created, &started, &ended, &due, &r.ErrorType, &r.ResultSealed, &r.OrderKey)
+		&r.Epoch, &r.State, &created, &started, &ended, &due, &waits, &r.ErrorType, &r.ResultSealed, &r.OrderKey)
 	r.CreatedAt, r.StartedAt, r.EndedAt = fromMicros(created), fromMicrosAt(started), fromMicrosAt(ended)
-	r.DueAt = fromMicrosAt(due)
+	r.DueAt, r.WaitsFor = fromMicrosAt(due), time.Duration(waits)*time.Microsecond
 	r.ResultSealed = some(r.ResultSealed)
 	if err == nil {
 		r.Event, err = eventOf(r.ID, r.Event)

@@ -22,9 +22,15 @@ type Record struct {
 func (r Record) At(now time.Time) StepResult {
 	answer := r.Result
 	if !r.Until.IsZero() {
-		answer.Wait = max(0, r.Until.Sub(now))
+		answer.Wait = r.Left(now)
 	}
 	return answer
+}
+
+// Left is what is left of the record's wait: never more than there was of it, though a
+// clock that was ahead has begun it.
+func (r Record) Left(now time.Time) time.Duration {
+	return min(max(0, r.Until.Sub(now)), r.Result.Wait)
 }
 
 // Kept is the record without the values that the ledger keeps.

@@ -44,9 +44,15 @@ func owed(order string) []string {
 	return []string{order}
 }
 
-// settles waits until no run is open, and there is one for each order.
+// settles waits until no run is open, and there is one for each order. Those that are
+// open at the end of its patience are told, with all that they have done.
 func (s *shop) settles(t *testing.T, patience time.Duration, orders int) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			s.tellOpen(t)
+		}
+	}()
 	eventually(t, patience, fmt.Sprintf("the %d runs end", orders), func() bool {
 		if s.any(t, "waiting") || s.any(t, "running") || s.any(t, "pending") {
 			return false
@@ -57,6 +63,18 @@ func (s *shop) settles(t *testing.T, patience time.Duration, orders int) {
 			return r.State == "waiting" || r.State == "running" || r.State == "pending"
 		})
 	})
+}
+
+func (s *shop) tellOpen(t *testing.T) {
+	t.Helper()
+	for _, state := range []string{"waiting", "running", "pending"} {
+		var open struct{ Items []runView }
+		s.must(t, http.MethodGet, "/v1/runs?limit=5&state="+state, 200, nil, &open)
+		for _, r := range open.Items {
+			_, detail, err := s.p.call(t, s.key, "prod", http.MethodGet, "/v1/runs/"+r.ID, nil)
+			t.Logf("%s: %s %v", state, detail, err)
+		}
+	}
 }
 
 // any tells whether a run is in the state.

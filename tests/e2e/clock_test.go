@@ -136,13 +136,15 @@ func (c clocks) jump(by time.Duration, names ...string) {
 }
 
 // TestAClockSetBack: the engine was started while its clock was fast, the clock
-// is set right, and then the engine loses its connections: the work goes on.
+// is set right, and then the engine loses its connections: the work goes on. A wait
+// that was begun while the clocks were fast is not longer for it, whether its cell
+// lives on or not.
 func TestAClockSetBack(t *testing.T) {
 	built := build(t, "-tags=crash", "-overlay="+clockOverlay(t))
 	for _, db := range databases() {
 		t.Run(db.name, func(t *testing.T) {
 			c := newChaosAt(t, copied(t, built), db.name == "PostgreSQL")
-			s := newShop(t, c.p, ledger.Keys, map[string]string{"now": billing("")})
+			s := newShop(t, c.p, ledger.Keys, map[string]string{"now": billing(""), "later": billing(waiting(5 * time.Second))})
 			s.accepted(t, "now", "before")
 			s.reach(t, 30*time.Second, "completed", 1)
 
@@ -166,6 +168,18 @@ func TestAClockSetBack(t *testing.T) {
 			st.more(t, 100)
 			orders := append(st.end(), "before")
 			s.reach(t, time.Minute, "completed", len(orders))
+			for _, order := range []string{"cell lives", "cell dies"} {
+				c.clocks.jump(time.Hour, "host", "tenon-engine", "tenon-starter", "tenon-cell")
+				s.accepted(t, "later", order)
+				waits := s.reach(t, 30*time.Second, "waiting", 1)[0]
+				require.Greater(t, time.Until(waits.DueAt), 50*time.Minute)
+				if order == "cell dies" {
+					require.NoError(t, syscall.Kill(c.p.pid(t, "tenon-cell"), syscall.SIGKILL))
+				}
+				c.clocks.jump(0, clocked...)
+				orders = append(orders, order)
+				s.reach(t, 2*time.Minute, "completed", len(orders))
+			}
 			s.bills(t, orders...)
 		})
 	}

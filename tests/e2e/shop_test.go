@@ -261,6 +261,7 @@ func (s *shop) accepted(t *testing.T, flow, id string) {
 
 type runView struct {
 	ID, Event, State, Engine string
+	DueAt                    time.Time `json:"due_at"`
 	Error                    json.RawMessage
 	Effects                  []struct{ ID, State string }
 }
