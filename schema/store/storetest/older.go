@@ -6,7 +6,7 @@ import (
 	"github.com/tenonhq/tenon/schema/store"
 )
 
-// Older takes the work side of a cell back by the last two of its migrations: the
+// Older takes the work side of a cell back by the last three of its migrations: the
 // database of an older binary.
 func (b Backend) Older(tb testing.TB, made store.Provisioned) {
 	tb.Helper()
