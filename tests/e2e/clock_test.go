@@ -168,12 +168,12 @@ func TestAClockSetBack(t *testing.T) {
 			st.more(t, 100)
 			orders := append(st.end(), "before")
 			s.reach(t, time.Minute, "completed", len(orders))
-			for _, order := range []string{"cell lives", "cell dies"} {
+			for _, order := range []string{"lives", "dies"} {
 				c.clocks.jump(time.Hour, "host", "tenon-engine", "tenon-starter", "tenon-cell")
 				s.accepted(t, "later", order)
 				waits := s.reach(t, 30*time.Second, "waiting", 1)[0]
 				require.Greater(t, time.Until(waits.DueAt), 50*time.Minute)
-				if order == "cell dies" {
+				if order == "dies" {
 					require.NoError(t, syscall.Kill(c.p.pid(t, "tenon-cell"), syscall.SIGKILL))
 				}
 				c.clocks.jump(0, clocked...)
