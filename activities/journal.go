@@ -70,7 +70,7 @@ func (e *Executor) journal(st *runState, req task.StepRequest, kind string, star
 	}
 	st.mu.Lock()
 	st.pending = append(st.pending, row)
-	st.owes, st.parking = st.owes || owed, nil
+	st.owes = st.owes || owed
 	if parks {
 		st.parking = st.park(req.Key, rec, e.now())
 	}
@@ -114,6 +114,9 @@ func (e *Executor) commit(ctx context.Context, st *runState, c store.RunCommit) 
 	case schema.CodeConflict:
 		return errLost
 	}
+	if err == nil && st.rests() {
+		e.cfg.Ended(st.run.ID)
+	}
 	return err
 }
 
@@ -146,19 +149,22 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 	c.Effects = append(st.settled[:len(st.settled):len(st.settled)], c.Effects...)
 	c.Audit = append(st.audit[:len(st.audit):len(st.audit)], c.Audit...)
 	written, settled, audited := len(st.pending), len(st.settled), len(st.audit)
-	started := st.running
-	if started && c.State == "" && c.End == nil && written+len(c.Effects)+len(c.Audit) == 0 {
+	started, parking := st.running, st.parking
+	rests := parking != nil && parking.kept
+	if (started || rests) && c.State == "" && c.End == nil && written+len(c.Effects)+len(c.Audit) == 0 {
 		st.mu.Unlock()
 		return nil // Another has written all of it already.
-	}
-	parking := st.parking
-	if parking != nil && c.State == "" && c.End == nil {
-		c.State, c.DueAt, c.WaitsFor = store.RunWaiting, parking.due, parking.wait
 	}
 	if !started {
 		at := e.now()
 		c.StartedAt = &at
-		if c.State == "" && c.End == nil {
+	}
+	if c.State == "" && c.End == nil {
+		switch {
+		case rests: // What a step came to that the run has left behind, by a timeout, is no end of its wait.
+		case parking != nil:
+			c.State, c.DueAt, c.WaitsFor = store.RunWaiting, parking.due, parking.wait
+		case !started:
 			c.State = store.RunRunning
 		}
 	}
@@ -177,10 +183,10 @@ func (e *Executor) write(ctx context.Context, st *runState, c store.RunCommit) e
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.pending, st.settled, st.audit = st.pending[written:], st.settled[settled:], st.audit[audited:]
-	if st.parking == parking {
-		st.parking = nil
+	if c.State == store.RunWaiting && parking != nil {
+		parking.kept = true
 	}
-	st.waiting = c.State == store.RunWaiting
+	st.waiting = c.State == store.RunWaiting || c.State == "" && rests
 	st.running = !st.waiting
 	// What was journalled meanwhile, by another stretch of the run, is still owed.
 	st.owes = st.owes && len(st.pending) > 0

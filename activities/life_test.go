@@ -104,7 +104,8 @@ func TestWaiting(t *testing.T) {
 		later.ahead(40 * time.Minute)
 		left := later.done(enter).Wait
 		require.InDelta(r, float64(20*time.Minute), float64(left), float64(time.Minute))
-		require.True(r, later.Heard(n.ID).Works, "a process that did not know the run hears its carrier, too")
+		require.NotZero(r, later.Heard(n.ID).Asks, "a process that did not know the run hears its carrier, too")
+		require.False(r, later.Heard(n.ID).Works, "it was told to wait for the rest")
 		_, err := later.Recall(r.Context(), task.RecallRequest{Owner: n.owner()})
 		require.NoError(r, err)
 		require.False(r, later.Heard(n.ID).Works, "it may have come to wait for the rest")

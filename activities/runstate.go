@@ -67,9 +67,10 @@ type runState struct {
 	asked bool
 	// running: the run's row says so. waiting: it says that the run waits.
 	running, waiting bool
-	// owes: something was journalled that must be durable before it is told. parking is
-	// what the run waits for once it is.
-	owes    bool
+	// owes: something was journalled that must be durable before it is told.
+	owes bool
+	// parking is what the run waits for, from when that is journalled until its next
+	// step begins.
 	parking *parking
 }
 
@@ -236,6 +237,9 @@ func (e *Executor) load(ctx context.Context, o task.Owner) (*runState, error) {
 		return nil, err
 	}
 	st.running, st.waiting = run.State == store.RunRunning, run.State == store.RunWaiting
+	if st.waiting {
+		st.parking = &parking{kept: true}
+	}
 	outputs := e.outputs(effects)
 	var waits []string
 	for _, s := range steps {

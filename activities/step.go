@@ -58,6 +58,11 @@ func (e *Executor) perform(ctx context.Context, req task.StepRequest, patience t
 		return result, true, err
 	}
 	if r, ok := e.answered(st, req); ok && (!told || !st.mustWrite()) {
+		if r.Wait > 0 && st.rests() {
+			e.mu.Lock()
+			st.heard.Works = false
+			e.mu.Unlock()
+		}
 		return r, true, nil
 	}
 	// A new owner of the run does not join a step of the one before: that one
@@ -119,6 +124,7 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 		}
 		return r, nil
 	}
+	st.goesOn()
 	started := e.started(st, req)
 	t, kind := (*flow.Task)(nil), "document"
 	if req.Pointer != "" {
@@ -167,9 +173,6 @@ func (e *Executor) execute(ctx context.Context, st *runState, req task.StepReque
 		return task.StepResult{}, err
 	}
 	crash.At(crash.StepKept)
-	if parks {
-		e.cfg.Ended(st.run.ID)
-	}
 	return rec.Result, nil
 }
 

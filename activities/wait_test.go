@@ -173,6 +173,35 @@ func TestAWaitThatWasHardToWrite(t *testing.T) {
 	})
 }
 
+// TestAStepThatWasLeftBehind: a timeout has left a call, and the run waits for its
+// next attempt. What the call comes to then does not have the row say that the run is worked on,
+// nor does a transaction that finds all written.
+func TestAStepThatWasLeftBehind(t *testing.T) {
+	t.Parallel()
+	each(t, ledger.Keys, func(r *rig) {
+		doc := r.deploy(billFlow + "  - pause: { wait: PT10M }\n  - set: { set: { a: 1 } }\n")
+		n, p := r.start(doc, `{"order":"O-1"}`), r.process()
+		require.NoError(r, r.book.Control(ledger.Control{Count: 1, StallMS: 2000, When: ledger.Before}))
+		release := stalled(r, p, n)
+		enter := n.plain("/do/1/pause", task.PhaseEnter, "")
+		require.Equal(r, 10*time.Minute, p.done(enter).Wait)
+		st, err := p.state(r.Context(), n.owner(), false)
+		require.NoError(r, err)
+		require.NoError(r, p.commit(r.Context(), st, store.RunCommit{}))
+		require.Equal(r, store.RunWaiting, n.row().State)
+		due := n.row().DueAt
+		release()
+		require.Equal(r, store.EffectDone, n.effects()[0].State)
+		require.Contains(r, n.records(), billTask)
+		require.NoError(r, p.commit(r.Context(), st, store.RunCommit{}))
+		require.Equal(r, store.RunWaiting, n.row().State)
+		require.Equal(r, due, n.row().DueAt)
+		require.Equal(r, 10*time.Minute, n.row().WaitsFor)
+		p.done(n.plain("/do/2/set", task.PhaseWhole, ""))
+		require.Equal(r, store.RunRunning, n.row().State)
+	})
+}
+
 // TestTimeoutsInForce reads keys of steps as package workflows makes them.
 func TestTimeoutsInForce(t *testing.T) {
 	t.Parallel()

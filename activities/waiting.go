@@ -10,10 +10,26 @@ import (
 )
 
 // parking is what a run waits for: due ends a wait of so long. Both are zero when that
-// was over before it was written.
+// was over before it was written. kept: the run's row says so.
 type parking struct {
 	due  time.Time
 	wait time.Duration
+	kept bool
+}
+
+// rests tells whether the run waits, and its row says so.
+func (st *runState) rests() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.parking != nil && st.parking.kept
+}
+
+// goesOn is told when the run's next step begins: it waits no more. A step that began
+// before the wait, and that a timeout has left behind, does not tell.
+func (st *runState) goesOn() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.parking = nil
 }
 
 // park tells what the run waits for after the step with the key: the first end of its
@@ -22,7 +38,7 @@ func (st *runState) park(key string, rec task.Record, now time.Time) *parking {
 	p, least := &parking{}, time.Duration(0)
 	first := func(rec task.Record) {
 		if left := rec.Left(now); left > 0 && (least == 0 || left < least) {
-			least, *p = left, parking{rec.Until, rec.Result.Wait}
+			least, *p = left, parking{due: rec.Until, wait: rec.Result.Wait}
 		}
 	}
 	first(rec)
